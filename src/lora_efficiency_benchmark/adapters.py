@@ -1,0 +1,95 @@
+"""Adapter settings (row 1): one LoRA configuration, checked once, with the specification's defaults."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .errors import ConfigError
+
+ALL_LINEAR = "all-linear"
+DEFAULT_DROPOUT = 0.1  # the specification's default
+_KEYS = {"r", "alpha", "target_modules", "dropout", "use_dora", "use_rslora"}
+_SHORT = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "o_proj": "o"}
+
+
+@dataclass(frozen=True)
+class AdapterSettings:
+    """One LoRA configuration, fully resolved."""
+
+    r: int  # rank, >= 1
+    alpha: float  # scaling numerator; the update is alpha / r * B A x
+    target_modules: tuple[str, ...]  # module name suffixes, or ("all-linear",) as PEFT means it
+    dropout: float = DEFAULT_DROPOUT  # probability in [0, 1)
+    use_dora: bool = False
+    use_rslora: bool = False
+
+    @property
+    def label(self) -> str:
+        """Short name for tables, such as ``r=8 q,k,v,o``."""
+        targets = ",".join(_SHORT.get(name, name) for name in self.target_modules)
+        kind = ("DoRA " if self.use_dora else "") + ("rsLoRA " if self.use_rslora else "")
+        return f"{kind}r={self.r} {targets}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The specification's dictionary form; flags appear only when set."""
+        values = asdict(self)
+        values["target_modules"] = (
+            ALL_LINEAR if self.target_modules == (ALL_LINEAR,) else list(self.target_modules)
+        )
+        return {k: v for k, v in values.items() if v is not False}
+
+
+def parse_adapter(raw: object, where: str = "lora_configurations[0]") -> AdapterSettings:
+    """Check one LoRA configuration. ``alpha`` defaults to 2r, ``dropout`` to 0.1.
+
+    Raises ConfigError naming field, rule and value got.
+    """
+    if isinstance(raw, AdapterSettings):
+        return raw
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"{where}: must be a mapping such as {{r: 8, alpha: 16}}, got {raw!r}")
+    unknown = sorted(set(map(str, raw)) - _KEYS)
+    if unknown:
+        raise ConfigError(f"{where}: unknown key {unknown[0]!r}; known keys: {sorted(_KEYS)}")
+    r = raw.get("r")
+    if isinstance(r, bool) or not isinstance(r, int) or r < 1:
+        raise ConfigError(f"{where}.r: rank must be a whole number of at least 1, got {r!r}")
+    return AdapterSettings(
+        r=r,
+        alpha=_number(raw.get("alpha", 2 * r), f"{where}.alpha", low=0.0),
+        target_modules=_targets(raw.get("target_modules"), f"{where}.target_modules"),
+        dropout=_number(raw.get("dropout", DEFAULT_DROPOUT), f"{where}.dropout", 0.0, 1.0, True),
+        use_dora=_flag(raw.get("use_dora", False), f"{where}.use_dora"),
+        use_rslora=_flag(raw.get("use_rslora", False), f"{where}.use_rslora"),
+    )
+
+
+def _number(
+    value: object, where: str, low: float, high: float = math.inf, low_included: bool = False
+) -> float:
+    ok = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not ok or not (low < value < high or (low_included and value == low)):  # type: ignore[operator]
+        rule = f"at least {low}" if low_included else f"above {low}"
+        upper = "" if high == math.inf else f" and below {high}"
+        raise ConfigError(f"{where}: must be a number {rule}{upper}, got {value!r}")
+    return value  # type: ignore[return-value]
+
+
+def _targets(value: object, where: str) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not names:
+        raise ConfigError(f"{where}: name at least one module, or all-linear; got {value!r}")
+    if not all(isinstance(name, str) and name for name in names):
+        raise ConfigError(f"{where}: must be module names, got {value!r}")
+    if len(set(names)) != len(names):
+        raise ConfigError(f"{where}: a module is named twice: {value!r}")
+    return tuple(names)
+
+
+def _flag(value: object, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{where}: must be true or false, got {value!r}")
+    return value

@@ -1,0 +1,116 @@
+"""The values an analysis consists of (row 5). Numbers in, values out; no files, no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..results import LoRAEfficiencyResult
+
+SCHEMA = "lora-bench/analysis/1"
+VERIFIED, PARTIAL, FAILED = "VERIFIED", "PARTIAL", "FAILED"
+UNDECIDED, NOT_MEASURED = "UNDECIDED", "NOT_MEASURED"
+
+
+@dataclass(frozen=True)
+class ConfigurationVerdict:
+    """One claim, judged on one LoRA configuration at one data size."""
+
+    configuration: str  # the adapter's label
+    value: float | None  # the metric (a ratio); None where not measured
+    ci95: tuple[float, float] | None  # None for deterministic metrics and single seeds
+    num_seeds: int
+    verification: str
+    seeds_needed: int | None = None  # for UNDECIDED: how many seeds would decide, if known
+    dataset_size: int | None = None  # None where the metric does not depend on it
+    cells: tuple[str, ...] = ()  # ids of the records behind the value
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ClaimVerdict:
+    """One claim over all configurations."""
+
+    id: str
+    metric: str
+    comparison: str  # same-model | cross-model
+    basis: str  # MEASURED | ESTIMATED
+    precision: str  # controlled | as-practised
+    claimed: float
+    text: dict[str, str]  # {"ja", "en"}
+    mean: float | None  # the specification's mean over configurations
+    verification: str  # of the mean (the specification's rule)
+    per_configuration: tuple[ConfigurationVerdict, ...]
+    reason: str  # what the mean hides, or why it is undecided
+    source: str
+    joint: bool  # counts towards the joint verdict
+
+
+@dataclass(frozen=True)
+class JointVerdict:
+    """Does any single configuration meet all claims at once?"""
+
+    verification: str
+    configurations: tuple[dict[str, Any], ...]  # {"configuration", "dataset_size", "verification"}
+    sentence: dict[str, str]  # {"ja", "en"}: the one line that leads everywhere
+
+
+@dataclass(frozen=True)
+class Warning_:
+    """One entry of the closed list in ``warnings.py``."""
+
+    code: str
+    cause: str
+    next_step: str
+    cause_ja: str = ""
+    next_step_ja: str = ""
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """One arm at one data size, over its seeds; what tables and figures show."""
+
+    label: str  # full, or the adapter's label
+    training_method: str
+    dataset_size: int
+    adapter: dict[str, Any] | None
+    trainable_parameters: int
+    total_parameters: int
+    parameter_reduction_ratio: float | None
+    eval_losses: tuple[float, ...]  # one a seed, nats per token
+    bits_per_byte: float | None  # mean over seeds
+    gain_retention: float | None  # mean over seeds
+    performance_retention: float | None
+    train_seconds: tuple[float, ...]
+    tokens_per_second: float | None
+    time_ratio: float | None  # train seconds of full / of this arm, paired by seed
+    learning_rate: float | None
+    memory: dict[str, dict[str, Any]]  # reading -> the record's memory block
+    memory_ratio: dict[str, float]  # reading -> peak allocated of full / of this arm
+    saved_bytes: int | None
+    curves: tuple[dict[str, Any], ...]  # a seed: {"seed", "loss": [...], "evaluation": [...]}
+    cells: tuple[str, ...]
+    failures: tuple[str, ...] = ()  # one line each
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything the report shows."""
+
+    claims: tuple[ClaimVerdict, ...]
+    joint: JointVerdict
+    warnings: tuple[Warning_, ...]
+    arms: tuple[ArmSummary, ...]
+    rows: tuple[LoRAEfficiencyResult, ...]
+    base: dict[str, Any] | None  # evaluation block of the base record
+    data: dict[str, Any] | None  # data block of the base record
+    environment: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)  # shared by all arms
+    failures: tuple[dict[str, str], ...] = ()  # {"cell_id", "status", "kind", "message"}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of ``analyze --json``: schema first, then these fields."""
+        body: dict[str, Any] = dataclasses.asdict(self)
+        body.pop("rows")
+        return {"schema": SCHEMA, **body}

@@ -1,0 +1,72 @@
+"""Claims as data (row 1): what a paper says, by which metric, and where the thresholds lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigError
+from .yaml_io import load_yaml_file, preset_path
+
+METRICS = ("parameter_reduction_ratio", "memory_reduction_ratio", "gain_retention", "time_ratio")
+NOISY_METRICS = ("gain_retention", "time_ratio")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim, as read from a claims file."""
+
+    id: str  # stable name, e.g. "memory-controlled"
+    metric: str  # one of METRICS
+    claimed: float  # the value the source states, in the metric's unit (a ratio)
+    verified_at: float  # VERIFIED at or above
+    partial_at: float  # PARTIAL at or above, FAILED below
+    text: dict[str, str]  # {"ja": ..., "en": ...}
+    source: str  # where the claim or its thresholds come from
+    comparison: str = "same-model"  # or "cross-model"
+    precision: str = "controlled"  # or "as-practised"
+    joint: bool = True  # counts towards the joint verdict
+
+    @property
+    def noisy(self) -> bool:
+        """True where one run cannot decide (quality, time)."""
+        return self.metric in NOISY_METRICS
+
+
+def load_claims(source: str) -> list[Claim]:
+    """Claims from a preset name or a YAML file. Raises ConfigError."""
+    path = preset_path("claims", source)
+    raw = load_yaml_file(path)
+    entries = raw.get("claims") if isinstance(raw, Mapping) else None
+    if not isinstance(entries, list) or not entries:
+        raise ConfigError(f"{path}: needs a list under 'claims'")
+    claims = [_parse(entry, path, i) for i, entry in enumerate(entries)]
+    if len({claim.id for claim in claims}) != len(claims):
+        raise ConfigError(f"{path}: two claims share an id")
+    return claims
+
+
+def _parse(entry: Any, path: Path, index: int) -> Claim:
+    where = f"{path}: claims[{index}]"
+    if not isinstance(entry, Mapping):
+        raise ConfigError(f"{where}: must be a mapping, got {entry!r}")
+    try:
+        claim = Claim(**{str(k): v for k, v in entry.items()})
+    except TypeError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    numbers = (claim.claimed, claim.verified_at, claim.partial_at)
+    if not all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers):
+        raise ConfigError(f"{where}: claimed, verified_at and partial_at must be numbers")
+    if not claim.verified_at >= claim.partial_at:
+        raise ConfigError(f"{where}: verified_at must be at least partial_at")
+    if claim.metric not in METRICS:
+        raise ConfigError(f"{where}: unknown metric {claim.metric!r}; known: {METRICS}")
+    if claim.comparison not in ("same-model", "cross-model"):
+        raise ConfigError(f"{where}: comparison must be same-model or cross-model")
+    if claim.precision not in ("controlled", "as-practised"):
+        raise ConfigError(f"{where}: precision must be controlled or as-practised")
+    if not isinstance(claim.text, Mapping) or set(claim.text) != {"ja", "en"}:
+        raise ConfigError(f"{where}: text needs exactly 'ja' and 'en'")
+    return claim

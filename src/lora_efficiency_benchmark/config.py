@@ -1,0 +1,271 @@
+"""What is asked (row 1): the specification's ten fields, and what it left open.
+
+A configuration is the dataclass itself, a YAML file, or a preset name; ``load_config`` takes any.
+It is checked once, here; every error names the field, the rule and the value got.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .adapters import AdapterSettings, parse_adapter
+from .errors import ConfigError
+from .yaml_io import dump_yaml, load_yaml_file, preset_path
+
+DEFAULT_MODEL = "smollm2-135m-instruct"
+PRECISIONS = ("fp32", "bf16", "fp16", "amp-bf16", "amp-fp16")
+# What the configuration itself decides, and trainer_args may therefore not.
+RESERVED_TRAINER_ARGS = {
+    "output_dir", "max_steps", "num_train_epochs", "learning_rate", "per_device_train_batch_size",
+    "seed", "data_seed", "bf16", "fp16", "use_cpu", "eval_strategy", "save_strategy",
+}  # fmt: skip
+_SPEC_CONFIGURATIONS: list[dict[str, Any]] = [
+    {"r": 4, "alpha": 8, "target_modules": ["q_proj", "v_proj"]},
+    {"r": 8, "alpha": 16, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]},
+    {"r": 16, "alpha": 32, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]},
+    {"r": 32, "alpha": 64, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]},
+]
+
+
+@dataclass
+class LoRABenchmarkConfig:
+    """One benchmark. The first ten fields are the specification's, in its order."""
+
+    model_name: str = DEFAULT_MODEL  # preset name, local folder, .gguf file or Hub id
+    base_model_name: str = ""  # full fine-tuning of this model is compared; "" = model_name
+    dataset_sizes: list[int] = field(default_factory=lambda: [1000, 5000, 10000])  # texts
+    lora_configurations: list[dict[str, Any]] = field(
+        default_factory=lambda: [dict(c) for c in _SPEC_CONFIGURATIONS]
+    )
+    training_steps: int = 100  # optimizer steps of every arm
+    eval_steps: int = 50  # evaluate every so many steps; the last step always
+    output_dir: str = "lora_benchmark_results"
+    max_length: int = 128  # tokens; longer texts are cut
+    batch_size: int = 4  # texts per optimizer step and device
+    learning_rate: float | None = None  # one shared rate for all arms; unfair, so it is warned about
+    # ---- beyond the specification -------------------------------------------------------------
+    learning_rates: dict[str, float] | None = None  # {full, lora} or by configuration label
+    seeds: int = 1  # repeats of every training cell, seeds 0 .. seeds-1
+    precision: str | dict[str, str] = "amp-bf16"  # one for all arms, or {full, lora}
+    dataset: str | dict[str, Any] = "generated"  # generated, path, Hub id, or {path, fields}
+    evaluation_size: int = 200  # held-out texts
+    trainer_args: dict[str, Any] = field(default_factory=dict)  # to TrainingArguments, all arms
+    claims: str = "paper-r5"  # preset name or YAML file
+    launcher: dict[str, Any] = field(default_factory=dict)  # {isolation: auto|fork|spawn}
+    time_limit_minutes: float | None = None  # per cell
+    trust_remote_code: bool = False  # never on unless asked
+    notes: dict[str, str] = field(default_factory=dict)  # {ja, en}: what this run cannot show
+
+    def __post_init__(self) -> None:
+        """Check every field. Raises ConfigError."""
+        self.base_model_name = self.base_model_name or self.model_name
+        _check(self)
+
+    @property
+    def adapters(self) -> list[AdapterSettings]:
+        """The LoRA configurations, resolved."""
+        return [
+            parse_adapter(raw, f"lora_configurations[{i}]")
+            for i, raw in enumerate(self.lora_configurations)
+        ]
+
+    @property
+    def as_practised(self) -> bool:
+        """True where the arms train under different precisions."""
+        return isinstance(self.precision, dict) and len(set(self.precision.values())) > 1
+
+    def precision_of(self, arm: str) -> str:
+        """Precision of ``"full"`` or ``"lora"``."""
+        return self.precision if isinstance(self.precision, str) else self.precision[arm]
+
+    def learning_rate_of(self, arm: str, label: str) -> float:
+        """The arm's own rate (by label, then by arm), else the shared one."""
+        rates = self.learning_rates or {}
+        rate = rates.get(label, rates.get(arm, self.learning_rate))
+        if rate is None:
+            raise ConfigError(f"learning_rates: no rate for {label!r}; add it, or a key {arm!r}")
+        return rate
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, complete, with defaults."""
+        return dataclasses.asdict(self)
+
+    def to_yaml(self) -> str:
+        """The same as YAML text."""
+        return dump_yaml(self.to_dict())
+
+
+def load_config(
+    source: LoRABenchmarkConfig | Mapping[str, Any] | str | Path, **overrides: Any
+) -> LoRABenchmarkConfig:
+    """A configuration from the dataclass, a mapping, a YAML file or a preset name.
+
+    ``overrides`` replace top-level fields. Raises ConfigError.
+    """
+    if isinstance(source, LoRABenchmarkConfig):
+        data, where = source.to_dict(), "configuration"
+    elif isinstance(source, Mapping):
+        data, where = dict(source), "configuration"
+    else:
+        path = preset_path("benchmarks", str(source))
+        data, where = load_yaml_file(path), str(path)
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{where}: must be a mapping of fields, got {type(data).__name__}")
+    known = [f.name for f in dataclasses.fields(LoRABenchmarkConfig)]
+    merged = {**data, **overrides}
+    for key in merged:
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key {key!r}{_suggest(str(key), known)}")
+    try:
+        return LoRABenchmarkConfig(**merged)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """``"training_steps=5"`` -> ``("training_steps", 5)``; the value is YAML."""
+    import yaml
+
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise ConfigError(f"--set {text!r}: write it as key=value")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {text!r}: the value is not plain YAML") from None
+    if isinstance(parsed, str):  # YAML 1.1 reads 2e-3 as text
+        try:
+            parsed = float(parsed)
+        except ValueError:
+            pass
+    return key.strip(), parsed
+
+
+def _suggest(key: str, known: Sequence[str]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(key, known, 1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known keys: {', '.join(known)}"
+
+
+# ---- checks: one rule each ----------------------------------------------------------------------
+
+
+def _check(c: LoRABenchmarkConfig) -> None:
+    for name in ("model_name", "output_dir", "claims"):
+        _require(isinstance(getattr(c, name), str) and getattr(c, name), name, "text", c)
+    sizes = c.dataset_sizes
+    _require(isinstance(sizes, list) and sizes, "dataset_sizes", "a list of at least one size", c)
+    for size in sizes:
+        _require(_whole(size), "dataset_sizes", "whole numbers of at least 1", c)
+    _require(len(set(sizes)) == len(sizes), "dataset_sizes", "distinct sizes", c)
+    for name in ("training_steps", "eval_steps", "batch_size", "seeds", "evaluation_size"):
+        _require(_whole(getattr(c, name)), name, "a whole number of at least 1", c)
+    _require(_whole(c.max_length) and c.max_length >= 2, "max_length", "at least 2 tokens", c)
+    configurations = c.lora_configurations
+    _require(
+        isinstance(configurations, list) and configurations, "lora_configurations",
+        "a list of at least one configuration", c,
+    )  # fmt: skip
+    labels = [adapter.label for adapter in c.adapters]
+    _require(
+        len(set(c.adapters)) == len(labels), "lora_configurations", "distinct configurations", c
+    )
+    _check_rates(c)
+    _check_precision(c)
+    _check_dataset(c)
+    _check_trainer_args(c)
+    limit = c.time_limit_minutes
+    _require(limit is None or _positive(limit), "time_limit_minutes", "minutes above 0", c)
+    _require(isinstance(c.trust_remote_code, bool), "trust_remote_code", "true or false", c)
+    _require(isinstance(c.notes, Mapping), "notes", "a mapping with ja and en", c)
+    _require(isinstance(c.launcher, Mapping), "launcher", "a mapping", c)
+    isolation = c.launcher.get("isolation", "auto")
+    _require(
+        isolation in ("auto", "fork", "spawn") and set(c.launcher) <= {"isolation"}, "launcher",
+        "{isolation: auto|fork|spawn}", c,
+    )  # fmt: skip
+
+
+def _check_rates(c: LoRABenchmarkConfig) -> None:
+    if c.learning_rates == "search":
+        raise ConfigError(
+            "learning_rates: 'search' is not available in this version; give {full: ..., lora: ...}"
+        )
+    _require(
+        c.learning_rate is not None or c.learning_rates is not None, "learning_rates",
+        "{full: ..., lora: ...}, or one shared learning_rate", c,
+    )  # fmt: skip
+    if c.learning_rate is not None:
+        c.learning_rate = _rate(c.learning_rate, "learning_rate")
+    if c.learning_rates is None:
+        return
+    _require(isinstance(c.learning_rates, Mapping), "learning_rates", "{full: ..., lora: ...}", c)
+    arms = ["full", "lora", *(adapter.label for adapter in c.adapters)]
+    for key in c.learning_rates:
+        if key not in arms:
+            raise ConfigError(f"learning_rates: unknown key {key!r}{_suggest(str(key), arms)}")
+    c.learning_rates = {k: _rate(v, f"learning_rates.{k}") for k, v in c.learning_rates.items()}
+    c.learning_rate_of("full", "full")
+    for adapter in c.adapters:
+        c.learning_rate_of("lora", adapter.label)
+
+
+def _check_precision(c: LoRABenchmarkConfig) -> None:
+    rule = f"one of {', '.join(PRECISIONS)}, or {{full: ..., lora: ...}}"
+    if isinstance(c.precision, Mapping):
+        c.precision = dict(c.precision)
+        _require(set(c.precision) == {"full", "lora"}, "precision", rule, c)
+        values = list(c.precision.values())
+    else:
+        values = [c.precision]
+    _require(all(value in PRECISIONS for value in values), "precision", rule, c)
+
+
+def _check_dataset(c: LoRABenchmarkConfig) -> None:
+    d = c.dataset
+    ok = (isinstance(d, str) and d) or (isinstance(d, Mapping) and isinstance(d.get("path"), str))
+    _require(ok, "dataset", "'generated', a path, a Hub id, or a mapping with 'path'", c)
+    if isinstance(d, Mapping):
+        fields = {"path", "text_field", "messages", "prompt", "completion"}
+        unknown = sorted(set(d) - fields)
+        _require(not unknown, "dataset", f"keys among {sorted(fields)}", c)
+
+
+def _check_trainer_args(c: LoRABenchmarkConfig) -> None:
+    _require(isinstance(c.trainer_args, Mapping), "trainer_args", "a mapping", c)
+    owned = sorted(RESERVED_TRAINER_ARGS & set(c.trainer_args))
+    if owned:
+        raise ConfigError(
+            f"trainer_args.{owned[0]}: the benchmark's own field decides this; remove it here"
+        )
+
+
+def _require(ok: object, name: str, rule: str, config: LoRABenchmarkConfig) -> None:
+    if not ok:
+        raise ConfigError(f"{name}: must be {rule}; got {getattr(config, name)!r}")
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _positive(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value) and value > 0  # type: ignore[arg-type, operator]
+
+
+def _rate(value: object, where: str) -> float:
+    if isinstance(value, str):  # YAML 1.1 reads 2e-3 as text
+        try:
+            value = float(value)
+        except ValueError:
+            pass
+    if not _positive(value):
+        raise ConfigError(f"{where}: must be a finite number above 0; got {value!r}")
+    return float(value)  # type: ignore[arg-type]

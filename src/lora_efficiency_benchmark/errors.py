@@ -1,0 +1,75 @@
+"""Every error this package raises on purpose.
+
+    LoraBenchError                 one clear line: what, where, what to do
+    ├── UserError                  the user can fix it: the CLI prints the line, exit code 1
+    │   ├── ConfigError            a configuration file, preset or option
+    │   ├── DataError              a data set that cannot be read or is too small
+    │   ├── ModelError             a model that cannot be found or loaded
+    │   ├── TargetModulesError     target modules that match nothing, or only partly
+    │   └── StoreError             an output folder that cannot be read or written
+    └── CellError                  one cell ended without a result: recorded, the matrix goes on
+        ├── OutOfMemoryCell        the cell needed more memory than there is
+        ├── DivergedCell           loss or gradients became NaN or infinite
+        ├── TimeLimitCell          the cell ran past its time limit
+        └── WorkerDied             the process ended without an answer
+"""
+
+from __future__ import annotations
+
+
+class LoraBenchError(Exception):
+    """Base of all errors raised on purpose; ``str(error)`` is one line for a person."""
+
+
+class UserError(LoraBenchError):
+    """Something the user can fix."""
+
+
+class ConfigError(UserError):
+    """A configuration field, preset or option is wrong."""
+
+
+class DataError(UserError):
+    """A data set cannot be read, is empty, or is too small."""
+
+
+class ModelError(UserError):
+    """A model cannot be found or loaded."""
+
+
+class TargetModulesError(UserError):
+    """Adapter target modules match nothing, or only partly."""
+
+
+class StoreError(UserError):
+    """An output folder cannot be read or written."""
+
+
+class CellError(LoraBenchError):
+    """One cell ended without a result; ``kind`` is stored in its record."""
+
+    kind = "error"
+
+
+class OutOfMemoryCell(CellError):
+    """The cell needed more memory than the device or the host has."""
+
+    kind = "out_of_memory"
+
+
+class DivergedCell(CellError):
+    """Loss or gradients became NaN or infinite."""
+
+    kind = "diverged"
+
+
+class TimeLimitCell(CellError):
+    """The cell ran past its time limit."""
+
+    kind = "time_limit"
+
+
+class WorkerDied(CellError):
+    """The worker process ended without an answer."""
+
+    kind = "worker_died"

@@ -1,0 +1,143 @@
+"""From a configuration to the cells that answer it (row 2). Pure: no files, no torch.
+
+Three kinds of cell, each run alone in its own process:
+
+    base     the model before any training, evaluated on the held-out texts
+    memory   three training steps on the longest batch, for peak memory; its state is thrown away
+    train    the timed run: fine-tune, evaluate, save
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .adapters import AdapterSettings
+from .config import LoRABenchmarkConfig
+
+FULL = "full_finetuning"
+LORA = "lora"
+CONTROLLED = "controlled"
+AS_PRACTISED = "as-practised"
+MEMORY_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the grid, with everything needed to run it."""
+
+    kind: str  # base | memory | train
+    model_name: str
+    training_method: str | None  # FULL | LORA; None for base
+    adapter: AdapterSettings | None
+    reading: str  # CONTROLLED | AS_PRACTISED
+    precision: str
+    dataset: Any  # as in the configuration
+    dataset_size: int  # training texts
+    evaluation_size: int  # held-out texts
+    seed: int
+    training_steps: int
+    eval_steps: int
+    max_length: int
+    batch_size: int
+    learning_rate: float | None
+    trainer_args: dict[str, Any]
+    trust_remote_code: bool = False
+
+    @property
+    def label(self) -> str:
+        """Arm name for tables: ``base``, ``full`` or the adapter's label."""
+        if self.adapter is not None:
+            return self.adapter.label
+        return "base" if self.training_method is None else "full"
+
+    @property
+    def id(self) -> str:
+        """Readable, content-hashed name: the same settings give the same id on any machine."""
+        text = json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+        slug = re.sub(r"[^A-Za-z0-9]+", "-", self.label).strip("-").lower()
+        return f"{self.kind}-{slug}-n{self.dataset_size}-s{self.seed}-{digest}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; ``from_dict`` restores it."""
+        values = asdict(self)
+        values["adapter"] = self.adapter.to_dict() if self.adapter else None
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Cell:
+        """Inverse of ``to_dict``."""
+        from .adapters import parse_adapter
+
+        adapter = values.get("adapter")
+        return cls(**{**values, "adapter": parse_adapter(adapter) if adapter else None})
+
+
+def expand(config: LoRABenchmarkConfig) -> list[Cell]:
+    """All cells of a configuration, in the order they run.
+
+    Base first, then both memory readings, then training: sizes ascending, and within a size every
+    seed runs all arms, so that an interrupted matrix holds whole comparisons.
+    """
+    cells = [_cell(config, "base", None, max(config.dataset_sizes), 0, CONTROLLED)]
+    cells += _memory_cells(config)
+    arms: list[AdapterSettings | None] = [None, *config.adapters]
+    reading = AS_PRACTISED if config.as_practised else CONTROLLED
+    for size in sorted(config.dataset_sizes):
+        for seed in range(config.seeds):
+            cells += [_cell(config, "train", arm, size, seed, reading) for arm in arms]
+    return cells
+
+
+def practised_lora_precision(config: LoRABenchmarkConfig) -> str:
+    """LoRA as people run it: the configured precision if it differs, else a frozen bf16 base."""
+    return config.precision_of("lora") if config.as_practised else "bf16"
+
+
+def _memory_cells(config: LoRABenchmarkConfig) -> list[Cell]:
+    size = max(config.dataset_sizes)
+    arms: list[AdapterSettings | None] = [None, *config.adapters]
+    cells = [_cell(config, "memory", arm, size, 0, CONTROLLED) for arm in arms]
+    if practised_lora_precision(config) != config.precision_of("full"):
+        cells += [_cell(config, "memory", arm, size, 0, AS_PRACTISED) for arm in config.adapters]
+    return cells
+
+
+def _cell(
+    config: LoRABenchmarkConfig,
+    kind: str,
+    adapter: AdapterSettings | None,
+    size: int,
+    seed: int,
+    reading: str,
+) -> Cell:
+    arm = "full" if adapter is None else "lora"
+    precision = config.precision_of("full")
+    if reading == AS_PRACTISED and adapter is not None:
+        precision = practised_lora_precision(config)
+    base = kind == "base"
+    return Cell(
+        kind=kind,
+        model_name=config.model_name,
+        training_method=None if base else (FULL if adapter is None else LORA),
+        adapter=adapter,
+        reading=reading,
+        precision=precision,
+        dataset=config.dataset,
+        dataset_size=size,
+        evaluation_size=config.evaluation_size,
+        seed=seed,
+        training_steps=MEMORY_STEPS if kind == "memory" else config.training_steps,
+        eval_steps=config.eval_steps,
+        max_length=config.max_length,
+        batch_size=config.batch_size,
+        learning_rate=None
+        if base
+        else config.learning_rate_of(arm, adapter.label if adapter else "full"),
+        trainer_args={} if base else dict(config.trainer_args),
+        trust_remote_code=config.trust_remote_code,
+    )

@@ -1,0 +1,117 @@
+"""What one cell leaves behind (row 3): the contract between measuring and judging.
+
+``CellRecord`` is stored, one JSON file a cell; ``LoRAEfficiencyResult`` is the public row of the
+specification, joined from the records of an arm. Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import StoreError
+from .plan import Cell
+
+FORMAT_VERSION = 1
+OK, FAILED, SKIPPED = "ok", "failed", "skipped"
+
+
+@dataclass
+class LoRAEfficiencyResult:
+    """One row of results.csv; the first thirteen fields are the specification's."""
+
+    model_name: str
+    training_method: str  # "full_finetuning" or "lora"
+    dataset_size: int  # training texts
+    lora_config: dict[str, Any] | None
+    trainable_parameters: int
+    total_parameters: int
+    parameter_reduction_ratio: float  # trainable(full) / trainable(this arm)
+    peak_memory_mb: float  # MiB, peak allocated of the training phase, controlled precision
+    training_time_minutes: float  # optimizer steps only
+    eval_loss: float  # nats per token
+    eval_perplexity: float  # exp(eval_loss)
+    model_size_mb: float  # MiB, parameters and buffers
+    measurement_timestamp: str  # ISO 8601, UTC
+    # ---- beyond the specification -------------------------------------------------------------
+    seed: int = 0
+    precision: str = ""
+    learning_rate: float | None = None
+    peak_memory_as_practised_mb: float | None = None  # MiB, LoRA on a frozen bf16 base
+    peak_reserved_mb: float | None = None  # MiB, caching allocator (CUDA and ROCm only)
+    tokens_per_second: float | None = None
+    bits_per_byte: float | None = None
+    performance_retention: float | None = None  # perplexity(full) / perplexity(this arm)
+    gain_retention: float | None = None  # (base - this) / (base - full), never clipped
+    saved_size_mb: float | None = None  # MiB on disk: adapter, or whole model
+    isolated: bool = True  # measured alone in its own process
+    cell_id: str = ""
+
+
+@dataclass
+class CellRecord:
+    """Everything measured in one cell; docs/result-format.md explains every field."""
+
+    cell: Cell
+    status: str  # ok | failed | skipped
+    started_at: str  # ISO 8601, UTC
+    ended_at: str
+    isolated: bool = True
+    error: dict[str, Any] | None = None  # {"kind", "message"} unless ok
+    environment: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any] | None = None
+    data: dict[str, Any] | None = None
+    memory: dict[str, Any] | None = None
+    training: dict[str, Any] | None = None
+    evaluation: dict[str, Any] | None = None
+    saved: dict[str, Any] | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    estimate: dict[str, Any] | None = None
+
+    @property
+    def cell_id(self) -> str:
+        """Id of the cell, which is also the file name."""
+        return self.cell.id
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; non-finite numbers become {"non_finite": "nan" | "inf" | "-inf"}."""
+        names = [f.name for f in dataclasses.fields(self) if f.name != "cell"]
+        body = {name: getattr(self, name) for name in names}
+        head = {"format_version": FORMAT_VERSION, "cell_id": self.cell_id}
+        return {**head, "cell": self.cell.to_dict(), **_encode(body)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], where: str = "record") -> CellRecord:
+        """Inverse of ``to_dict``. Raises StoreError on a version this code cannot read."""
+        version = values.get("format_version")
+        if version != FORMAT_VERSION:
+            raise StoreError(
+                f"{where}: format version {version!r}, this program reads {FORMAT_VERSION}; "
+                "use the program version that wrote it"
+            )
+        known = {f.name for f in dataclasses.fields(cls)}
+        try:
+            fields = {k: _decode(v) for k, v in values.items() if k in known and k != "cell"}
+            return cls(cell=Cell.from_dict(values["cell"]), **fields)
+        except (KeyError, TypeError) as error:
+            raise StoreError(f"{where}: not a cell record ({error})") from None
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"non_finite": str(value)}
+    if isinstance(value, dict):
+        return {key: _encode(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encode(item) for item in value]
+    return value
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"non_finite"}:
+            return float(value["non_finite"])
+        return {key: _decode(item) for key, item in value.items()}
+    return [_decode(item) for item in value] if isinstance(value, list) else value

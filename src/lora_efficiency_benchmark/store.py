@@ -1,0 +1,131 @@
+"""The output folder (row 3): the only module that writes ``records/``.
+
+    config.yaml  environment.json  lora_benchmark.log  records/<cell>.json
+    results.csv  analysis.json  report.html  report.md
+
+Each record is written the moment it exists, to a temporary file that is then renamed: a crash
+loses at most the cell that was running.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from .errors import StoreError
+from .results import OK, CellRecord, LoRAEfficiencyResult
+
+
+class Store:
+    """One output folder."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def records_path(self) -> Path:
+        """Folder of the cell records."""
+        return self.path / "records"
+
+    def create(self) -> None:
+        """Make the folder and prove that it can be written. Raises StoreError."""
+        try:
+            self.records_path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+        except (FileExistsError, NotADirectoryError):
+            raise StoreError(
+                f"{self.path}: is (or lies below) a file, not a folder; give another output_dir"
+            ) from None
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot be written ({error.strerror})") from None
+
+    def move_aside(self) -> Path | None:
+        """Rename an existing folder to ``<name>.<time>``; nothing measured is deleted."""
+        if not self.path.exists():
+            return None
+        if not self.path.is_dir():
+            raise StoreError(f"{self.path}: is a file, not a folder; give another output_dir")
+        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        target = self.path.with_name(f"{self.path.name}.{stamp}")
+        count = 1
+        while target.exists():
+            count += 1
+            target = self.path.with_name(f"{self.path.name}.{stamp}-{count}")
+        try:
+            return self.path.rename(target)
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot be moved aside ({error.strerror})") from None
+
+    def write_record(self, record: CellRecord) -> Path:
+        """Store one record atomically."""
+        path = self.records_path / f"{record.cell_id}.json"
+        self._write(path, json.dumps(record.to_dict(), ensure_ascii=False, indent=1) + "\n")
+        return path
+
+    def load_records(self) -> list[CellRecord]:
+        """All records, by file name. Raises StoreError naming a file that cannot be read."""
+        if not self.path.is_dir():
+            raise StoreError(f"{self.path}: no such folder; run the benchmark first")
+        return [self._read_record(path) for path in sorted(self.records_path.glob("*.json"))]
+
+    def finished_ids(self) -> set[str]:
+        """Ids of cells that ended ok or were skipped; failed ones are tried again."""
+        return {r.cell_id for r in self.load_records() if r.status != "failed"}
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write one of the folder's own files atomically."""
+        path = self.path / name
+        self._write(path, text)
+        return path
+
+    def write_json(self, name: str, data: Any) -> Path:
+        """Write JSON, Japanese as it is."""
+        return self.write_text(name, json.dumps(data, ensure_ascii=False, indent=1) + "\n")
+
+    def write_results(self, rows: Iterable[LoRAEfficiencyResult]) -> Path:
+        """results.csv: the specification's columns first; lora_config as JSON."""
+        import io
+
+        names = [f.name for f in dataclasses.fields(LoRAEfficiencyResult)]
+        out = io.StringIO()
+        writer = csv.DictWriter(out, names, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            values = dataclasses.asdict(row)
+            values["lora_config"] = json.dumps(row.lora_config) if row.lora_config else ""
+            writer.writerow(values)
+        return self.write_text("results.csv", out.getvalue())
+
+    def _read_record(self, path: Path) -> CellRecord:
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path}: cannot be read ({error}); move it away to go on") from None
+        if not isinstance(values, dict):
+            raise StoreError(f"{path}: not a cell record; move it away to go on")
+        return CellRecord.from_dict(values, str(path))
+
+    def _write(self, path: Path, text: str) -> None:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with open(temporary, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise StoreError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def ok_records(records: Iterable[CellRecord]) -> list[CellRecord]:
+    """The records that hold a result."""
+    return [record for record in records if record.status == OK]
