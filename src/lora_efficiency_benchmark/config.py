@@ -47,7 +47,9 @@ class LoRABenchmarkConfig:
     output_dir: str = "lora_benchmark_results"
     max_length: int = 128  # tokens; longer texts are cut
     batch_size: int = 4  # texts per optimizer step and device
-    learning_rate: float | None = None  # one shared rate for all arms; unfair, so it is warned about
+    learning_rate: float | None = (
+        None  # one shared rate for all arms; unfair, so it is warned about
+    )
     # ---- beyond the specification -------------------------------------------------------------
     learning_rates: dict[str, float] | None = None  # {full, lora} or by configuration label
     seeds: int = 1  # repeats of every training cell, seeds 0 .. seeds-1

@@ -1,17 +1,17 @@
 """Every error this package raises on purpose.
 
-    LoraBenchError                 one clear line: what, where, what to do
-    ├── UserError                  the user can fix it: the CLI prints the line, exit code 1
-    │   ├── ConfigError            a configuration file, preset or option
-    │   ├── DataError              a data set that cannot be read or is too small
-    │   ├── ModelError             a model that cannot be found or loaded
-    │   ├── TargetModulesError     target modules that match nothing, or only partly
-    │   └── StoreError             an output folder that cannot be read or written
-    └── CellError                  one cell ended without a result: recorded, the matrix goes on
-        ├── OutOfMemoryCell        the cell needed more memory than there is
-        ├── DivergedCell           loss or gradients became NaN or infinite
-        ├── TimeLimitCell          the cell ran past its time limit
-        └── WorkerDied             the process ended without an answer
+LoraBenchError                 one clear line: what, where, what to do
+├── UserError                  the user can fix it: the CLI prints the line, exit code 1
+│   ├── ConfigError            a configuration file, preset or option
+│   ├── DataError              a data set that cannot be read or is too small
+│   ├── ModelError             a model that cannot be found or loaded
+│   ├── TargetModulesError     target modules that match nothing, or only partly
+│   └── StoreError             an output folder that cannot be read or written
+└── CellError                  one cell ended without a result: recorded, the matrix goes on
+    ├── OutOfMemoryCell        the cell needed more memory than there is
+    ├── DivergedCell           loss or gradients became NaN or infinite
+    ├── TimeLimitCell          the cell ran past its time limit
+    └── WorkerDied             the process ended without an answer
 """
 
 from __future__ import annotations

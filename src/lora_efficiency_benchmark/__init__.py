@@ -1,0 +1,1 @@
+"""Is LoRA really cheaper than full fine-tuning, and as good? Measured, predicted, judged."""

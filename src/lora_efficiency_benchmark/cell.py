@@ -1,0 +1,259 @@
+"""Run one cell (row 4): join data, model, adapter, training and measurement into one record."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import bf16_matmul, models
+from .dataset import Document, Split, audit_overlap, load_split, token_statistics, tokenize
+from .errors import CellError, DataError, OutOfMemoryCell
+from .evaluation import evaluate
+from .measure.environment import accelerator_in_use, describe_environment
+from .measure.memory import MemoryTracker
+from .plan import Cell
+from .results import FAILED, OK, CellRecord
+from .training import TrainSettings, train
+
+EventHook = Callable[[dict[str, Any]], None]  # {"event": "phase" | "step", ...}
+_SAMPLE = 1_000_000  # weights compared before and after, at most
+
+
+def run_cell(cell: Cell, on_event: EventHook = lambda event: None) -> CellRecord:
+    """Run one cell in this process. What goes wrong inside becomes a failed record.
+
+    Raises UserError for what the user can fix before anything is measured.
+    """
+    run = _Run(cell, on_event)
+    try:
+        {"base": _run_base, "memory": _run_memory, "train": _run_train}[cell.kind](run)
+    except CellError as error:
+        run.fail(error.kind, str(error))
+    except torch.OutOfMemoryError as error:
+        run.fail(OutOfMemoryCell.kind, _first_line(error))
+    except MemoryError as error:
+        run.fail(OutOfMemoryCell.kind, _first_line(error))
+    except RuntimeError as error:
+        out = "can't allocate memory" in str(error) or "out of memory" in str(error)
+        run.fail(OutOfMemoryCell.kind if out else "error", _first_line(error))
+    return run.finish()
+
+
+class _Run:
+    """What the three kinds of cell share: data, model, clock, record."""
+
+    def __init__(self, cell: Cell, on_event: EventHook) -> None:
+        self.cell, self.on_event = cell, on_event
+        self.began = time.perf_counter()
+        self.device = "cuda" if accelerator_in_use() else "cpu"
+        self.matmul = bf16_matmul.prepare(self.device)
+        self.record = CellRecord(cell, OK, _now(), "")
+        torch.manual_seed(cell.seed)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time one phase into ``record.seconds``."""
+        self.on_event({"event": "phase", "name": name})
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.record.seconds[name] = time.perf_counter() - start
+
+    def load(self, with_adapter: bool = True) -> Any:
+        """The model of this cell, on its device, adapter added, sizes counted."""
+        cell = self.cell
+        with self.phase("load"):
+            model, self.tokenizer = models.load_base_model(
+                cell.model_name, cell.precision, cell.trust_remote_code
+            )
+            if cell.adapter is not None and with_adapter:
+                model = models.create_lora_model(model, cell.adapter)
+            model.to(self.device)
+            self.pad = pad_token_id(self.tokenizer)
+        self.record.parameters = dataclasses.asdict(models.count(model))
+        return model
+
+    def split(self) -> Split:
+        """Documents of both sides."""
+        return load_cell_split(self.cell, self.tokenizer)
+
+    def examples(self, documents: list[Document]) -> list[dict[str, Any]]:
+        """Tokenised documents, cut at the cell's length."""
+        examples = tokenize(documents, self.tokenizer, self.cell.max_length)
+        if not any(example["raw_bytes"] for example in examples):
+            raise DataError(f"dataset {self.cell.dataset!r}: no text has a token to train on")
+        return examples
+
+    def settings(self) -> TrainSettings:
+        """Settings of the training run."""
+        cell = self.cell
+        assert cell.learning_rate is not None
+        return TrainSettings(
+            steps=cell.training_steps,
+            batch_size=cell.batch_size,
+            learning_rate=cell.learning_rate,
+            precision=cell.precision,
+            seed=cell.seed,
+            eval_steps=cell.eval_steps,
+            on_accelerator=self.device != "cpu",
+            trainer_args=cell.trainer_args,
+        )
+
+    def on_step(self, step: int, total: int, loss: float) -> None:
+        """Pass one step on to whoever watches."""
+        self.on_event({"event": "step", "step": step, "total": total, "loss": loss})
+
+    def fail(self, kind: str, message: str) -> None:
+        """The cell ended without a result."""
+        self.record.status = FAILED
+        self.record.error = {"kind": kind, "message": message}
+
+    def finish(self) -> CellRecord:
+        """Close the record."""
+        seconds = self.record.seconds
+        seconds["process"] = time.perf_counter() - self.began
+        measured = sum(seconds.get(k, 0.0) for k in ("train", "evaluate", "save", "audit"))
+        seconds["fixed"] = seconds["process"] - measured
+        self.record.environment = describe_environment(self.matmul)
+        self.record.ended_at = _now()
+        return self.record
+
+
+def load_cell_split(cell: Cell, tokenizer: Any) -> Split:
+    """Training and held-out documents of a cell."""
+    return load_split(
+        cell.dataset,
+        train_size=cell.dataset_size,
+        evaluation_size=cell.evaluation_size,
+        seed=0,
+        tokenizer=tokenizer,
+    )
+
+
+def pad_token_id(tokenizer: Any) -> int:
+    """The padding token; where there is none, end of text (padding takes no part in the loss)."""
+    for candidate in (tokenizer.pad_token_id, tokenizer.eos_token_id):
+        if candidate is not None:
+            return int(candidate)
+    return 0
+
+
+def _run_base(run: _Run) -> None:
+    """The model before any training, and the facts about the data."""
+    model = run.load()
+    with run.phase("data"):
+        split = run.split()
+        train_examples, held_out = run.examples(split.train), run.examples(split.evaluation)
+    with run.phase("audit"):
+        overlap = audit_overlap(split.train, split.evaluation)
+    run.record.data = {
+        "name": run.cell.dataset,
+        "train_documents": len(split.train),
+        "evaluation_documents": len(split.evaluation),
+        "overlap": overlap.to_dict(),
+        "train_statistics": dataclasses.asdict(token_statistics(split.train, train_examples)),
+        "evaluation_statistics": dataclasses.asdict(token_statistics(split.evaluation, held_out)),
+    }
+    with run.phase("evaluate"):
+        run.record.evaluation = evaluate(model, held_out, run.cell.precision, run.pad)
+
+
+def _run_memory(run: _Run) -> None:
+    """Three steps on the longest batch; only the memory figures are kept."""
+    model = run.load()
+    with run.phase("data"):
+        examples = run.examples(run.split().train)
+        longest = sorted(examples, key=lambda e: len(e["input_ids"]))[-run.cell.batch_size :]
+    trackers: list[MemoryTracker] = []
+
+    def around(prepared: Any) -> MemoryTracker:
+        trackers.append(MemoryTracker(prepared))
+        return trackers[-1]
+
+    with run.phase("train"):
+        train(model, longest, run.settings(), run.pad, on_step=run.on_step, around=around)
+    length = max(len(e["input_ids"]) for e in longest)
+    run.record.memory = {
+        **trackers[0].result(),
+        "batch_size": len(longest),
+        "sequence_length": length,
+        "tokens_per_step": len(longest) * length,
+        "steps": run.cell.training_steps,
+    }
+
+
+def _run_train(run: _Run) -> None:
+    """The timed run: fine-tune, evaluate, save."""
+    model = run.load()
+    with run.phase("data"):
+        split = run.split()
+        examples, held_out = run.examples(split.train), run.examples(split.evaluation)
+    before = _sample(model)
+    curve_seconds = 0.0
+
+    def evaluate_now() -> float:
+        nonlocal curve_seconds
+        start = time.perf_counter()
+        loss = evaluate(model, held_out, run.cell.precision, run.pad)["loss"]
+        curve_seconds += time.perf_counter() - start
+        return float(loss)
+
+    with run.phase("train"):
+        training = train(
+            model, examples, run.settings(), run.pad, on_step=run.on_step, evaluate=evaluate_now
+        )
+    training["weights_moved"] = _share_moved(before, _sample(model))
+    with run.phase("evaluate"):
+        run.record.evaluation = evaluate(model, held_out, run.cell.precision, run.pad)
+    run.record.seconds["evaluate"] += curve_seconds
+    run.record.seconds["train"] -= curve_seconds
+    final = {"step": run.cell.training_steps, "loss": run.record.evaluation["loss"]}
+    training["evaluation_curve"].append(final)
+    run.record.training = training
+    with run.phase("save"):
+        run.record.saved = _saved_size(model)
+
+
+def _saved_size(model: Any) -> dict[str, Any]:
+    """Save as a user would (safetensors), measure, throw away. Adapter, or the whole model."""
+    peft = hasattr(model, "peft_config")
+    options = {"save_embedding_layers": False} if peft else {}
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder, **options)
+        size = sum(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
+    kept = next(p for p in model.parameters() if p.requires_grad)
+    return {
+        "bytes": size,
+        "kind": "adapter" if peft else "model",
+        "dtype": str(kept.dtype).removeprefix("torch."),
+    }
+
+
+def _sample(model: Any) -> list[torch.Tensor]:
+    """An evenly spaced sample of the trainable weights, copied."""
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    stride = max(1, sum(p.numel() for p in trainable) // _SAMPLE)
+    return [p.detach().flatten()[::stride].clone() for p in trainable]
+
+
+def _share_moved(before: list[torch.Tensor], after: list[torch.Tensor]) -> float:
+    """Share of sampled weights whose stored value changed (low precision can lose every update)."""
+    moved = sum(int((a != b).sum()) for a, b in zip(before, after, strict=True))
+    return moved / sum(a.numel() for a in before)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

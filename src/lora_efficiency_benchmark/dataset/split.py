@@ -1,0 +1,142 @@
+"""Training and evaluation sides that share no group.
+
+A random split of related texts measures memory, not learning. Here whole groups go to one side.
+Which side is decided by hashes of the texts: the evaluation side is the same for every training
+size, and a smaller training set is the beginning of a larger one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from math import ceil
+from typing import Any
+
+from ..errors import DataError
+from .corpora import load_corpus
+from .document import Document
+from .generator import JapaneseDatasetGenerator
+
+__all__ = ["Split", "load_split", "split_documents"]
+
+_HELD_OUT_SHARE = 0.1  # share of the groups to hold out at least ...
+_HELD_OUT_GROUPS = 8  # ... up to this many: evaluation should not hang on one document
+_LARGE_SHARE = 0.2  # a group with more of the documents is held out only if nothing else is left
+
+
+@dataclass(frozen=True)
+class Split:
+    """Documents to train on and documents to evaluate on."""
+
+    train: list[Document]
+    evaluation: list[Document]
+
+
+def load_split(
+    dataset: str | Mapping[str, Any],
+    *,
+    train_size: int,
+    evaluation_size: int,
+    seed: int,
+    tokenizer: Any = None,
+) -> Split:
+    """Load a data set, or generate one, and split it by group.
+
+    ``dataset`` is ``"generated"`` or what :func:`load_corpus` takes. Generated texts are the same
+    for every ``seed`` (its two sides are separate by construction); for real data the seed decides
+    which groups are held out. Raises :class:`DataError` if there are not enough documents.
+    """
+    name = dataset if isinstance(dataset, str) else dataset.get("path")
+    if name == "generated":
+        generator = JapaneseDatasetGenerator(seed=0)
+        return Split(
+            generator.training_documents(train_size),
+            generator.evaluation_documents(evaluation_size),
+        )
+    documents = load_corpus(dataset, tokenizer=tokenizer)
+    return split_documents(
+        documents, str(name), train_size=train_size, evaluation_size=evaluation_size, seed=seed
+    )
+
+
+def split_documents(
+    documents: Sequence[Document], name: str, *, train_size: int, evaluation_size: int, seed: int
+) -> Split:
+    """Split documents by group. A text that occurs again is dropped, so none is on both sides."""
+    if train_size <= 0 or evaluation_size <= 0:
+        raise DataError(
+            f"dataset {name}: training size {train_size} and evaluation size {evaluation_size} "
+            "must both be above 0"
+        )
+    unique = list({document.text: document for document in reversed(documents)}.values())
+    ordered = sorted(unique, key=lambda document: _rank(document, seed))
+    components = _components(ordered)
+    held_out = _choose_held_out(components, len(ordered), evaluation_size)
+    component_of = _component_numbers(components)
+    evaluation = [d for d in ordered if component_of[d.text] in held_out]
+    train = [d for d in ordered if component_of[d.text] not in held_out]
+    if len(train) < train_size or len(evaluation) < evaluation_size:
+        raise DataError(
+            f"dataset {name}: {len(ordered)} different documents in {len(components)} groups; "
+            f"{len(evaluation)} can be held out and {len(train)} trained on, but "
+            f"{evaluation_size} and {train_size} are asked for; "
+            "lower evaluation_size or dataset_sizes, or add text"
+        )
+    return Split(train[:train_size], evaluation[:evaluation_size])
+
+
+def _rank(document: Document, seed: int) -> bytes:
+    """A place in the order that depends on the text and the seed only."""
+    return sha256(f"{seed}:{document.text}".encode()).digest()
+
+
+def _components(documents: Sequence[Document]) -> list[list[Document]]:
+    """Documents connected by shared groups, directly or through others (union-find)."""
+    parent: dict[str, str] = {}
+
+    def root(group: str) -> str:
+        parent.setdefault(group, group)
+        while parent[group] != group:
+            parent[group] = parent[parent[group]]
+            group = parent[group]
+        return group
+
+    def groups_of(document: Document) -> tuple[str, ...]:
+        return document.groups or (f"text:{document.text}",)
+
+    for document in documents:
+        first, *others = groups_of(document)
+        for other in others:
+            parent[root(other)] = root(first)
+    members: dict[str, list[Document]] = {}
+    for document in documents:
+        members.setdefault(root(groups_of(document)[0]), []).append(document)
+    return list(members.values())
+
+
+def _component_numbers(components: Sequence[Sequence[Document]]) -> dict[str, int]:
+    return {
+        document.text: number
+        for number, component in enumerate(components)
+        for document in component
+    }
+
+
+def _choose_held_out(
+    components: Sequence[Sequence[Document]], total: int, evaluation_size: int
+) -> set[int]:
+    """Numbers of the components to hold out, in the order given, very large ones last.
+
+    The components come in the order of their first document, which is a hashed one.
+    """
+    enough_groups = min(_HELD_OUT_GROUPS, ceil(_HELD_OUT_SHARE * len(components)))
+    order = sorted(range(len(components)), key=lambda n: len(components[n]) > _LARGE_SHARE * total)
+    chosen: set[int] = set()
+    documents = 0
+    for number in order:
+        if documents >= evaluation_size and len(chosen) >= enough_groups:
+            break
+        chosen.add(number)
+        documents += len(components[number])
+    return chosen

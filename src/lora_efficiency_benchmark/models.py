@@ -1,0 +1,174 @@
+"""Base models, adapters and their sizes (row 4)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .adapters import ALL_LINEAR, AdapterSettings
+from .errors import ModelError, TargetModulesError
+from .model_cache import (
+    default_model_facts,
+    ensure_default_model,
+    ensure_gguf,
+)
+
+WEIGHT_DTYPES = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "amp-bf16": torch.float32,
+    "amp-fp16": torch.float32,
+}
+_ADAPTER_MARKS = ("lora_", "modules_to_save", "prompt_", "ia3_", "adapter_")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Sizes of a model object; tied tensors are counted once."""
+
+    trainable: int  # elements
+    total: int  # elements, adapter included
+    adapter: int  # elements that belong to an adapter
+    trainable_bytes: int
+    model_size_bytes: int  # parameters and buffers
+    dtypes: dict[str, int]  # dtype name -> elements
+
+
+def resolve_model(name: str) -> str:
+    """A folder or Hub id that ``from_pretrained`` takes.
+
+    ``name`` is the default model's preset name, a local folder, a ``.gguf`` file or a Hub id.
+    Raises ModelError when a path does not exist or a file cannot be used.
+    """
+    if name == default_model_facts()["name"]:
+        return str(ensure_default_model())
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return str(path)
+    if path.is_file():
+        if path.suffix != ".gguf":
+            raise ModelError(f"{name}: a model file must end in .gguf; give a folder or a Hub id")
+        return str(ensure_gguf(path))
+    if path.suffix == ".gguf" or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ModelError(f"{name}: no such file or folder; check the path")
+    return name
+
+
+def load_base_model(
+    name: str, precision: str = "fp32", trust_remote_code: bool = False
+) -> tuple[Any, Any]:
+    """``(model, tokenizer)`` on the CPU, weights in the precision's storage dtype.
+
+    Safetensors only. Raises ModelError when the model cannot be found or loaded.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = resolve_model(name)
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            source,
+            dtype=WEIGHT_DTYPES[precision],
+            trust_remote_code=trust_remote_code,
+            use_safetensors=True,
+        )
+        tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
+    except torch.OutOfMemoryError:
+        raise
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        raise ModelError(_load_failure(name, error)) from None
+    model.config.use_cache = False  # training keeps no key-value cache, in any arm
+    return model, tokenizer
+
+
+def _load_failure(name: str, error: Exception) -> str:
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}
+    hint = "HF_HUB_OFFLINE is set" if offline else "check the name, the network and your access"
+    return f"model {name!r}: cannot be loaded ({first[:160]}); {hint}, or give a local folder"
+
+
+def create_lora_model(model: Any, adapter: AdapterSettings) -> Any:
+    """Wrap a base model with a LoRA adapter (PEFT), targets checked first.
+
+    Raises TargetModulesError when a target matches no module.
+    """
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    check_targets(model, adapter.target_modules)
+    everything = adapter.target_modules == (ALL_LINEAR,)
+    config = LoraConfig(
+        task_type=TaskType.CAUSAL_LM,
+        r=adapter.r,
+        lora_alpha=adapter.alpha,  # type: ignore[arg-type]
+        target_modules=ALL_LINEAR if everything else list(adapter.target_modules),
+        lora_dropout=adapter.dropout,
+        bias="none",
+        use_dora=adapter.use_dora,
+        use_rslora=adapter.use_rslora,
+        inference_mode=False,
+    )
+    return get_peft_model(model, config)
+
+
+def check_targets(model: Any, targets: Iterable[str]) -> None:
+    """Every named target must match a module. PEFT itself is silent about a partial match."""
+    targets = list(targets)
+    if targets == [ALL_LINEAR]:
+        return
+    names = [name for name, _ in model.named_modules()]
+    missing = [t for t in targets if not any(n == t or n.endswith("." + t) for n in names)]
+    if missing:
+        raise TargetModulesError(
+            f"target_modules: {', '.join(missing)} match{'es' if len(missing) == 1 else ''} nothing"
+            f" in {type(model).__name__}; its linear layers: {', '.join(linear_layers(model))}"
+        )
+
+
+def linear_layers(model: Any) -> list[str]:
+    """Distinct last names of the linear layers, in model order."""
+    kinds = ("Linear", "Conv1D", "Linear4bit", "Linear8bitLt")
+    found = (n.rsplit(".", 1)[-1] for n, m in model.named_modules() if type(m).__name__ in kinds)
+    return list(dict.fromkeys(found))
+
+
+def count_parameters(model: Any) -> tuple[int, int]:
+    """``(trainable, total)`` elements, tied tensors once, as the specification orders them."""
+    counts = count(model)
+    return counts.trainable, counts.total
+
+
+def measure_model_size(model: Any) -> float:
+    """MiB of parameters and buffers, byte-exact, tied tensors once."""
+    from .units import to_mib
+
+    return to_mib(count(model).model_size_bytes)
+
+
+def count(model: Any) -> Counts:
+    """All sizes of a model object."""
+    parameters = list(model.named_parameters())  # PyTorch yields a tied tensor once
+    trainable = [p for _, p in parameters if p.requires_grad]
+    dtypes: dict[str, int] = {}
+    for _, p in parameters:
+        key = str(p.dtype).removeprefix("torch.")
+        dtypes[key] = dtypes.get(key, 0) + p.numel()
+    tensors = [*(p for _, p in parameters), *model.buffers()]
+    return Counts(
+        trainable=sum(p.numel() for p in trainable),
+        total=sum(p.numel() for _, p in parameters),
+        adapter=sum(p.numel() for name, p in parameters if is_adapter(name)),
+        trainable_bytes=sum(p.numel() * p.element_size() for p in trainable),
+        model_size_bytes=sum(t.numel() * t.element_size() for t in tensors),
+        dtypes=dtypes,
+    )
+
+
+def is_adapter(parameter_name: str) -> bool:
+    """True for parameters that PEFT added."""
+    return any(mark in parameter_name for mark in _ADAPTER_MARKS)

@@ -1,0 +1,194 @@
+"""One training run on ``transformers.Trainer`` (row 4). Knows no files and no claims.
+
+All arms go through this one function, so they differ in the model handed in and the learning rate,
+and in nothing else: data order, batches, length, steps and optimizer come from the same settings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch.utils.data import SequentialSampler
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from .collate import IGNORE, pad_batch
+from .errors import ConfigError, DivergedCell
+from .measure.timing import StepTimer
+from .precision import trainer_flags
+
+StepHook = Callable[[int, int, float], None]  # (step, total steps, loss in nats)
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What every arm shares, and its learning rate."""
+
+    steps: int  # optimizer steps
+    batch_size: int  # texts per forward pass
+    learning_rate: float
+    precision: str
+    seed: int
+    eval_steps: int
+    on_accelerator: bool
+    trainer_args: dict[str, Any] = field(default_factory=dict)
+
+
+def training_arguments(settings: TrainSettings, output_dir: str) -> TrainingArguments:
+    """The Trainer's arguments. Raises ConfigError when ``trainer_args`` does not fit."""
+    defaults: dict[str, Any] = {
+        "optim": "adamw_torch",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "dataloader_pin_memory": False,
+        "remove_unused_columns": False,
+        "log_level": "error",
+    }
+    owned = {
+        "output_dir": output_dir,
+        "max_steps": settings.steps,
+        "per_device_train_batch_size": settings.batch_size,
+        "learning_rate": settings.learning_rate,
+        "seed": settings.seed,
+        "eval_strategy": "no",
+        "save_strategy": "no",
+        "use_cpu": not settings.on_accelerator,
+        **trainer_flags(settings.precision),
+    }
+    try:
+        return TrainingArguments(**{**defaults, **settings.trainer_args, **owned})
+    except (TypeError, ValueError, ImportError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ConfigError(f"trainer_args: TrainingArguments refuses them ({first})") from None
+
+
+def data_order(count: int, wanted: int, seed: int) -> list[int]:
+    """``wanted`` indices below ``count``: a fresh shuffle an epoch, the same for every arm."""
+    order: list[int] = []
+    epoch = 0
+    while len(order) < wanted:
+        indices = list(range(count))
+        random.Random(f"{seed}/{epoch}").shuffle(indices)
+        order += indices
+        epoch += 1
+    return order[:wanted]
+
+
+def train(
+    model: Any,
+    examples: Sequence[dict[str, Any]],
+    settings: TrainSettings,
+    pad_token_id: int,
+    *,
+    on_step: StepHook = lambda step, total, loss: None,
+    evaluate: Callable[[], float] | None = None,
+    around: Callable[[Any], AbstractContextManager[Any]] = nullcontext,
+) -> dict[str, Any]:
+    """Fine-tune ``model`` in place; returns the record's ``training`` block.
+
+    ``examples`` are tokenised texts; ``evaluate`` returns held-out nats per token and is called
+    every ``eval_steps`` steps, outside the timed part. ``around(model)`` wraps the training phase
+    (the memory tracker). Raises DivergedCell when the loss stops being finite.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = training_arguments(settings, folder)
+        per_step = settings.batch_size * arguments.gradient_accumulation_steps
+        order = data_order(len(examples), settings.steps * per_step, settings.seed)
+        timer = StepTimer(settings.on_accelerator)
+        watch = _Watch(timer, settings, on_step, evaluate)
+        trainer = _OrderedTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=[examples[i] for i in order],  # type: ignore[arg-type]
+            data_collator=lambda rows: pad_batch(rows, pad_token_id),  # type: ignore[arg-type]
+            callbacks=[watch],
+        )
+        with around(model):
+            trainer.train()
+    return {
+        **timer.summary(),
+        **_data_facts(examples, order, per_step),
+        "tokens_per_second": _tokens(examples, order) / timer.train_seconds,
+        "loss_curve": watch.losses,
+        "evaluation_curve": watch.evaluations,
+        "learning_rate": settings.learning_rate,
+    }
+
+
+class _OrderedTrainer(Trainer):
+    """A Trainer that takes the texts in the order given."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+
+
+class _Watch(TrainerCallback):
+    """Times each optimizer step, passes its loss on, evaluates between steps."""
+
+    def __init__(
+        self,
+        timer: StepTimer,
+        settings: TrainSettings,
+        on_step: StepHook,
+        evaluate: Callable[[], float] | None,
+    ) -> None:
+        self.timer, self.settings = timer, settings
+        self.on_step, self.evaluate = on_step, evaluate
+        self.losses: list[dict[str, Any]] = []
+        self.evaluations: list[dict[str, Any]] = []
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.timer.start()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.timer.stop()
+        step = state.global_step
+        due = step % self.settings.eval_steps == 0 and step < self.settings.steps
+        if due and self.evaluate is not None:
+            self.evaluations.append({"step": step, "loss": self.evaluate()})
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if not logs or "loss" not in logs:
+            return
+        loss = float(logs["loss"])
+        self.losses.append({"step": state.global_step, "loss": loss})
+        if not math.isfinite(loss):
+            raise DivergedCell(
+                f"loss became {loss} at step {state.global_step} (learning rate "
+                f"{self.settings.learning_rate:g}); lower the rate of this arm"
+            )
+        self.on_step(state.global_step, self.settings.steps, loss)
+
+
+def _batches(order: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
+
+
+def _tokens(examples: Sequence[dict[str, Any]], order: Sequence[int]) -> int:
+    return sum(len(examples[i]["input_ids"]) for i in order)
+
+
+def _data_facts(
+    examples: Sequence[dict[str, Any]], order: Sequence[int], per_step: int
+) -> dict[str, Any]:
+    lengths = [len(example["input_ids"]) for example in examples]
+    padded = sum(max(lengths[i] for i in b) * len(b) for b in _batches(order, per_step))
+    trained = (sum(label != IGNORE for label in examples[i]["labels"]) for i in order)
+    return {
+        "examples": len(order),
+        "tokens": _tokens(examples, order),
+        "padded_tokens": padded,
+        "trained_tokens": sum(trained),
+        "epochs": len(order) / len(examples),
+        "unique_tokens_seen": sum(lengths[i] for i in set(order)),
+        "order_sha256": hashlib.sha256(",".join(map(str, order)).encode()).hexdigest(),
+    }
