@@ -1,7 +1,7 @@
 """Synthetic records: a whole, plausible matrix without a model, a GPU or a second of training.
 
-Cells come from ``plan.expand``, so ids, seeds and readings are the real ones; the figures are close to
-what SmolLM2-135M gives on a small CPU machine.
+Cells come from ``plan.expand``, so ids, seeds and readings are the real ones; the figures are
+close to what SmolLM2-135M gives on a small CPU machine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Adapter settings (row 1): one LoRA configuration, checked once, with the specification's defaults."""
+"""Adapter settings (row 1): one LoRA configuration, checked once, specification's defaults."""
 
 from __future__ import annotations
 
@@ -28,10 +28,16 @@ class AdapterSettings:
 
     @property
     def label(self) -> str:
-        """Short name for tables, such as ``r=8 q,k,v,o``."""
+        """Short name for tables, such as ``r=8 q,k,v,o``.
+
+        Alpha and dropout are named where they are not the default, so that two different
+        configurations never share a label.
+        """
         targets = ",".join(_SHORT.get(name, name) for name in self.target_modules)
         kind = ("DoRA " if self.use_dora else "") + ("rsLoRA " if self.use_rslora else "")
-        return f"{kind}r={self.r} {targets}"
+        alpha = "" if self.alpha == 2 * self.r else f" alpha={self.alpha:g}"
+        dropout = "" if self.dropout == DEFAULT_DROPOUT else f" dropout={self.dropout:g}"
+        return f"{kind}r={self.r} {targets}{alpha}{dropout}"
 
     def to_dict(self) -> dict[str, Any]:
         """The specification's dictionary form; flags appear only when set."""
@@ -57,9 +63,10 @@ def parse_adapter(raw: object, where: str = "lora_configurations[0]") -> Adapter
     r = raw.get("r")
     if isinstance(r, bool) or not isinstance(r, int) or r < 1:
         raise ConfigError(f"{where}.r: rank must be a whole number of at least 1, got {r!r}")
+    alpha = _number(raw.get("alpha", 2 * r), f"{where}.alpha", low=0.0)
     return AdapterSettings(
         r=r,
-        alpha=_number(raw.get("alpha", 2 * r), f"{where}.alpha", low=0.0),
+        alpha=int(alpha) if alpha == int(alpha) else alpha,  # 16.0 is 16: one cell, one id
         target_modules=_targets(raw.get("target_modules"), f"{where}.target_modules"),
         dropout=_number(raw.get("dropout", DEFAULT_DROPOUT), f"{where}.dropout", 0.0, 1.0, True),
         use_dora=_flag(raw.get("use_dora", False), f"{where}.use_dora"),
@@ -70,8 +77,8 @@ def parse_adapter(raw: object, where: str = "lora_configurations[0]") -> Adapter
 def _number(
     value: object, where: str, low: float, high: float = math.inf, low_included: bool = False
 ) -> float:
-    ok = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not ok or not (low < value < high or (low_included and value == low)):  # type: ignore[operator]
+    ok = isinstance(value, int | float) and not isinstance(value, bool)
+    if not ok or value == math.inf or not (low < value < high or (low_included and value == low)):  # type: ignore[operator]
         rule = f"at least {low}" if low_included else f"above {low}"
         upper = "" if high == math.inf else f" and below {high}"
         raise ConfigError(f"{where}: must be a number {rule}{upper}, got {value!r}")

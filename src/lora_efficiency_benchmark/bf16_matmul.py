@@ -48,7 +48,7 @@ def install() -> None:
     """Replace the bfloat16 CPU kernels of mm, addmm and bmm, once per process."""
     if _libraries:
         return
-    library = torch.library.Library("aten", "IMPL")
+    library: Any = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "overriding a previously registered kernel": intended
         library.impl("mm", _mm, "CPU")
@@ -58,7 +58,7 @@ def install() -> None:
 
 
 def _mm(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    if a.dtype != torch.bfloat16:
+    if not _both_bf16(a, b):
         return torch.mm(a, b, out=a.new_empty((a.shape[0], b.shape[1])))
     return _product(a, b).to(torch.bfloat16)
 
@@ -66,16 +66,24 @@ def _mm(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 def _addmm(
     bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor, *, beta: float = 1, alpha: float = 1
 ) -> torch.Tensor:
-    if a.dtype != torch.bfloat16:
+    if not _both_bf16(a, b):
         out = a.new_empty((a.shape[0], b.shape[1]))
         return torch.addmm(bias, a, b, beta=beta, alpha=alpha, out=out)
-    return _product(a, b).mul_(alpha).add_(bias, alpha=beta).to(torch.bfloat16)
+    product = _product(a, b).mul_(alpha)
+    if beta != 0:  # zero means that bias is not read, even where it holds NaN
+        product.add_(bias, alpha=beta)
+    return product.to(torch.bfloat16)
 
 
 def _bmm(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    if a.dtype != torch.bfloat16:
+    if not _both_bf16(a, b):
         return torch.bmm(a, b, out=a.new_empty((a.shape[0], a.shape[1], b.shape[2])))
     return _product(a, b).to(torch.bfloat16)
+
+
+def _both_bf16(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Anything else, a mix included, is PyTorch's own: it computes, or refuses."""
+    return a.dtype == b.dtype == torch.bfloat16
 
 
 def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

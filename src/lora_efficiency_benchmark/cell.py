@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,13 +16,13 @@ import torch
 
 from . import bf16_matmul, models
 from .dataset import Document, Split, audit_overlap, load_split, token_statistics, tokenize
-from .errors import CellError, DataError, OutOfMemoryCell
+from .errors import CellError, DataError, OutOfMemoryCell, UserError
 from .evaluation import evaluate
 from .measure.environment import accelerator_in_use, describe_environment
 from .measure.memory import MemoryTracker
 from .plan import Cell
 from .results import FAILED, OK, CellRecord
-from .training import TrainSettings, train
+from .training import TrainSettings, settings_of, train
 
 EventHook = Callable[[dict[str, Any]], None]  # {"event": "phase" | "step", ...}
 _SAMPLE = 1_000_000  # weights compared before and after, at most
@@ -30,33 +31,46 @@ _SAMPLE = 1_000_000  # weights compared before and after, at most
 def run_cell(cell: Cell, on_event: EventHook = lambda event: None) -> CellRecord:
     """Run one cell in this process. What goes wrong inside becomes a failed record.
 
-    Raises UserError for what the user can fix before anything is measured.
+    Raises UserError for what the user can fix.
     """
-    run = _Run(cell, on_event)
-    try:
+    run = CellRun(cell, on_event)
+    with run.guard():
         {"base": _run_base, "memory": _run_memory, "train": _run_train}[cell.kind](run)
-    except CellError as error:
-        run.fail(error.kind, str(error))
-    except torch.OutOfMemoryError as error:
-        run.fail(OutOfMemoryCell.kind, _first_line(error))
-    except MemoryError as error:
-        run.fail(OutOfMemoryCell.kind, _first_line(error))
-    except RuntimeError as error:
-        out = "can't allocate memory" in str(error) or "out of memory" in str(error)
-        run.fail(OutOfMemoryCell.kind if out else "error", _first_line(error))
     return run.finish()
 
 
-class _Run:
-    """What the three kinds of cell share: data, model, clock, record."""
+class CellRun:
+    """What the three kinds of cell share: model, clock, record, and the two training passes."""
 
-    def __init__(self, cell: Cell, on_event: EventHook) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        on_event: EventHook = lambda event: None,
+        device: str | None = None,
+    ) -> None:
         self.cell, self.on_event = cell, on_event
         self.began = time.perf_counter()
-        self.device = "cuda" if accelerator_in_use() else "cpu"
+        self.device = device or ("cuda" if accelerator_in_use() else "cpu")
         self.matmul = bf16_matmul.prepare(self.device)
         self.record = CellRecord(cell, OK, _now(), "")
         torch.manual_seed(cell.seed)
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Turn what can go wrong in a measurement into a failed record."""
+        try:
+            yield
+        except CellError as error:
+            self._fail(error.kind, error)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            self._fail(OutOfMemoryCell.kind, error)
+        except UserError:
+            raise
+        except Exception as error:  # what was measured before it stays in the record
+            out = "can't allocate memory" in str(error) or "out of memory" in str(error)
+            if not out:
+                traceback.print_exc()
+            self._fail(OutOfMemoryCell.kind if out else "error", error)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -68,19 +82,24 @@ class _Run:
         finally:
             self.record.seconds[name] = time.perf_counter() - start
 
-    def load(self, with_adapter: bool = True) -> Any:
+    def load(self) -> Any:
         """The model of this cell, on its device, adapter added, sizes counted."""
         cell = self.cell
         with self.phase("load"):
-            model, self.tokenizer = models.load_base_model(
+            model, tokenizer = models.load_base_model(
                 cell.model_name, cell.precision, cell.trust_remote_code
             )
-            if cell.adapter is not None and with_adapter:
+            if cell.adapter is not None:
                 model = models.create_lora_model(model, cell.adapter)
             model.to(self.device)
-            self.pad = pad_token_id(self.tokenizer)
-        self.record.parameters = dataclasses.asdict(models.count(model))
+        self.adopt(model, tokenizer)
         return model
+
+    def adopt(self, model: Any, tokenizer: Any) -> None:
+        """Take a model that is already there; note its sizes."""
+        self.tokenizer = tokenizer
+        self.pad = pad_token_id(tokenizer)
+        self.record.parameters = dataclasses.asdict(models.count(model))
 
     def split(self) -> Split:
         """Documents of both sides."""
@@ -93,61 +112,80 @@ class _Run:
             raise DataError(f"dataset {self.cell.dataset!r}: no text has a token to train on")
         return examples
 
-    def settings(self) -> TrainSettings:
-        """Settings of the training run."""
-        cell = self.cell
-        assert cell.learning_rate is not None
-        return TrainSettings(
-            steps=cell.training_steps,
-            batch_size=cell.batch_size,
-            learning_rate=cell.learning_rate,
-            precision=cell.precision,
-            seed=cell.seed,
-            eval_steps=cell.eval_steps,
-            on_accelerator=self.device != "cpu",
-            trainer_args=cell.trainer_args,
-        )
+    def memory_pass(self, model: Any, examples: list[dict[str, Any]]) -> None:
+        """A few steps on the longest batch; only the memory figures are kept."""
+        longest = sorted(examples, key=lambda e: len(e["input_ids"]))[-self.cell.batch_size :]
+        trackers: list[MemoryTracker] = []
 
-    def on_step(self, step: int, total: int, loss: float) -> None:
-        """Pass one step on to whoever watches."""
-        self.on_event({"event": "step", "step": step, "total": total, "loss": loss})
+        def around(prepared: Any) -> MemoryTracker:
+            trackers.append(MemoryTracker(prepared))
+            return trackers[-1]
 
-    def fail(self, kind: str, message: str) -> None:
-        """The cell ended without a result."""
-        self.record.status = FAILED
-        self.record.error = {"kind": kind, "message": message}
+        with self.phase("train"):
+            train(model, longest, self._settings(), self.pad, on_step=self._step, around=around)
+        length = max(len(e["input_ids"]) for e in longest)
+        self.record.memory = {
+            **trackers[0].result(),
+            "batch_size": len(longest),
+            "sequence_length": length,
+            "tokens_per_step": len(longest) * length,
+            "steps": self.cell.training_steps,
+        }
+
+    def training_pass(
+        self, model: Any, examples: list[dict[str, Any]], held_out: list[dict[str, Any]]
+    ) -> None:
+        """The timed run: fine-tune, evaluate, save. Evaluation inside it is timed apart."""
+        before = _sample(model)
+        curve_seconds = 0.0
+
+        def evaluate_now() -> float:
+            nonlocal curve_seconds
+            start = time.perf_counter()
+            loss = evaluate(model, held_out, self.cell.precision, self.pad)["loss"]
+            curve_seconds += time.perf_counter() - start
+            return float(loss)
+
+        with self.phase("train"):
+            training = train(
+                model,
+                examples,
+                self._settings(),
+                self.pad,
+                on_step=self._step,
+                evaluate=evaluate_now,
+            )
+        training["weights_moved"] = _share_moved(before, _sample(model))
+        with self.phase("evaluate"):
+            evaluation = evaluate(model, held_out, self.cell.precision, self.pad)
+        self.record.evaluation = evaluation
+        self.record.seconds["evaluate"] += curve_seconds
+        self.record.seconds["train"] -= curve_seconds
+        final = {"step": self.cell.training_steps, "loss": evaluation["loss"]}
+        training["evaluation_curve"].append(final)
+        self.record.training = training
+        with self.phase("save"):
+            self.record.saved = _saved_size(model)
 
     def finish(self) -> CellRecord:
         """Close the record."""
-        seconds = self.record.seconds
-        seconds["process"] = time.perf_counter() - self.began
-        measured = sum(seconds.get(k, 0.0) for k in ("train", "evaluate", "save", "audit"))
-        seconds["fixed"] = seconds["process"] - measured
         self.record.environment = describe_environment(self.matmul)
+        self.record.add_wall_seconds(time.perf_counter() - self.began)
         self.record.ended_at = _now()
         return self.record
 
+    def _settings(self) -> TrainSettings:
+        return settings_of(self.cell, on_accelerator=self.device != "cpu")
 
-def load_cell_split(cell: Cell, tokenizer: Any) -> Split:
-    """Training and held-out documents of a cell."""
-    return load_split(
-        cell.dataset,
-        train_size=cell.dataset_size,
-        evaluation_size=cell.evaluation_size,
-        seed=0,
-        tokenizer=tokenizer,
-    )
+    def _step(self, step: int, total: int, loss: float) -> None:
+        self.on_event({"event": "step", "step": step, "total": total, "loss": loss})
 
-
-def pad_token_id(tokenizer: Any) -> int:
-    """The padding token; where there is none, end of text (padding takes no part in the loss)."""
-    for candidate in (tokenizer.pad_token_id, tokenizer.eos_token_id):
-        if candidate is not None:
-            return int(candidate)
-    return 0
+    def _fail(self, kind: str, error: BaseException) -> None:
+        self.record.status = FAILED
+        self.record.error = {"kind": kind, "message": _first_line(error)}
 
 
-def _run_base(run: _Run) -> None:
+def _run_base(run: CellRun) -> None:
     """The model before any training, and the facts about the data."""
     model = run.load()
     with run.phase("data"):
@@ -167,60 +205,38 @@ def _run_base(run: _Run) -> None:
         run.record.evaluation = evaluate(model, held_out, run.cell.precision, run.pad)
 
 
-def _run_memory(run: _Run) -> None:
-    """Three steps on the longest batch; only the memory figures are kept."""
+def _run_memory(run: CellRun) -> None:
     model = run.load()
     with run.phase("data"):
         examples = run.examples(run.split().train)
-        longest = sorted(examples, key=lambda e: len(e["input_ids"]))[-run.cell.batch_size :]
-    trackers: list[MemoryTracker] = []
-
-    def around(prepared: Any) -> MemoryTracker:
-        trackers.append(MemoryTracker(prepared))
-        return trackers[-1]
-
-    with run.phase("train"):
-        train(model, longest, run.settings(), run.pad, on_step=run.on_step, around=around)
-    length = max(len(e["input_ids"]) for e in longest)
-    run.record.memory = {
-        **trackers[0].result(),
-        "batch_size": len(longest),
-        "sequence_length": length,
-        "tokens_per_step": len(longest) * length,
-        "steps": run.cell.training_steps,
-    }
+    run.memory_pass(model, examples)
 
 
-def _run_train(run: _Run) -> None:
-    """The timed run: fine-tune, evaluate, save."""
+def _run_train(run: CellRun) -> None:
     model = run.load()
     with run.phase("data"):
         split = run.split()
         examples, held_out = run.examples(split.train), run.examples(split.evaluation)
-    before = _sample(model)
-    curve_seconds = 0.0
+    run.training_pass(model, examples, held_out)
 
-    def evaluate_now() -> float:
-        nonlocal curve_seconds
-        start = time.perf_counter()
-        loss = evaluate(model, held_out, run.cell.precision, run.pad)["loss"]
-        curve_seconds += time.perf_counter() - start
-        return float(loss)
 
-    with run.phase("train"):
-        training = train(
-            model, examples, run.settings(), run.pad, on_step=run.on_step, evaluate=evaluate_now
-        )
-    training["weights_moved"] = _share_moved(before, _sample(model))
-    with run.phase("evaluate"):
-        run.record.evaluation = evaluate(model, held_out, run.cell.precision, run.pad)
-    run.record.seconds["evaluate"] += curve_seconds
-    run.record.seconds["train"] -= curve_seconds
-    final = {"step": run.cell.training_steps, "loss": run.record.evaluation["loss"]}
-    training["evaluation_curve"].append(final)
-    run.record.training = training
-    with run.phase("save"):
-        run.record.saved = _saved_size(model)
+def load_cell_split(cell: Cell, tokenizer: Any) -> Split:
+    """Training and held-out documents of a cell."""
+    return load_split(
+        cell.dataset,
+        train_size=cell.dataset_size,
+        evaluation_size=cell.evaluation_size,
+        seed=0,
+        tokenizer=tokenizer,
+    )
+
+
+def pad_token_id(tokenizer: Any) -> int:
+    """The padding token; where there is none, end of text (padding takes no part in the loss)."""
+    for candidate in (tokenizer.pad_token_id, tokenizer.eos_token_id):
+        if candidate is not None:
+            return int(candidate)
+    return 0
 
 
 def _saved_size(model: Any) -> dict[str, Any]:

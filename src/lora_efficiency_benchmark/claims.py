@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,23 @@ def _parse(entry: Any, path: Path, index: int) -> Claim:
     where = f"{path}: claims[{index}]"
     if not isinstance(entry, Mapping):
         raise ConfigError(f"{where}: must be a mapping, got {entry!r}")
-    try:
-        claim = Claim(**{str(k): v for k, v in entry.items()})
-    except TypeError as error:
-        raise ConfigError(f"{where}: {error}") from None
+    known = {f.name: f.default is MISSING for f in fields(Claim)}
+    unknown = [str(key) for key in entry if key not in known]
+    if unknown:
+        raise ConfigError(f"{where}: unknown key {unknown[0]!r}; known keys: {', '.join(known)}")
+    missing = [key for key, needed in known.items() if needed and key not in entry]
+    if missing:
+        raise ConfigError(f"{where}: {missing[0]} is missing")
+    claim = Claim(**entry)
+    if not all(isinstance(t, str) and t for t in (claim.id, claim.source)):
+        raise ConfigError(f"{where}: id and source must be texts")
     numbers = (claim.claimed, claim.verified_at, claim.partial_at)
     if not all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers):
         raise ConfigError(f"{where}: claimed, verified_at and partial_at must be numbers")
+    if not all(map(math.isfinite, numbers)):
+        raise ConfigError(f"{where}: claimed, verified_at and partial_at must be finite")
+    if not isinstance(claim.joint, bool):
+        raise ConfigError(f"{where}: joint must be true or false")
     if not claim.verified_at >= claim.partial_at:
         raise ConfigError(f"{where}: verified_at must be at least partial_at")
     if claim.metric not in METRICS:

@@ -7,7 +7,7 @@ It is checked once, here; every error names the field, the rule and the value go
 from __future__ import annotations
 
 import dataclasses
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 from .adapters import AdapterSettings, parse_adapter
 from .errors import ConfigError
-from .yaml_io import dump_yaml, load_yaml_file, preset_path
+from .yaml_io import dump_yaml, load_yaml_file, parse_yaml, preset_path
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 PRECISIONS = ("fp32", "bf16", "fp16", "amp-bf16", "amp-fp16")
@@ -23,6 +23,9 @@ PRECISIONS = ("fp32", "bf16", "fp16", "amp-bf16", "amp-fp16")
 RESERVED_TRAINER_ARGS = {
     "output_dir", "max_steps", "num_train_epochs", "learning_rate", "per_device_train_batch_size",
     "seed", "data_seed", "bf16", "fp16", "use_cpu", "eval_strategy", "save_strategy",
+    # These would change the batches or their order, or hide a loss that is not finite.
+    "auto_find_batch_size", "group_by_length", "train_sampling_strategy",
+    "logging_strategy", "logging_steps", "logging_nan_inf_filter",
 }  # fmt: skip
 _SPEC_CONFIGURATIONS: list[dict[str, Any]] = [
     {"r": 4, "alpha": 8, "target_modules": ["q_proj", "v_proj"]},
@@ -103,7 +106,7 @@ class LoRABenchmarkConfig:
 
 
 def load_config(
-    source: LoRABenchmarkConfig | Mapping[str, Any] | str | Path, **overrides: Any
+    source: LoRABenchmarkConfig | Mapping[str, Any] | str | Path, /, **overrides: Any
 ) -> LoRABenchmarkConfig:
     """A configuration from the dataclass, a mapping, a YAML file or a preset name.
 
@@ -137,15 +140,9 @@ def parse_override(text: str) -> tuple[str, Any]:
     if not sign or not key.strip():
         raise ConfigError(f"--set {text!r}: write it as key=value")
     try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
+        return key.strip(), parse_yaml(value)
+    except (yaml.YAMLError, ValueError):
         raise ConfigError(f"--set {text!r}: the value is not plain YAML") from None
-    if isinstance(parsed, str):  # YAML 1.1 reads 2e-3 as text
-        try:
-            parsed = float(parsed)
-        except ValueError:
-            pass
-    return key.strip(), parsed
 
 
 def _suggest(key: str, known: Sequence[str]) -> str:
@@ -159,7 +156,7 @@ def _suggest(key: str, known: Sequence[str]) -> str:
 
 
 def _check(c: LoRABenchmarkConfig) -> None:
-    for name in ("model_name", "output_dir", "claims"):
+    for name in ("model_name", "base_model_name", "output_dir", "claims"):
         _require(isinstance(getattr(c, name), str) and getattr(c, name), name, "text", c)
     sizes = c.dataset_sizes
     _require(isinstance(sizes, list) and sizes, "dataset_sizes", "a list of at least one size", c)
@@ -195,7 +192,7 @@ def _check(c: LoRABenchmarkConfig) -> None:
 
 
 def _check_rates(c: LoRABenchmarkConfig) -> None:
-    if c.learning_rates == "search":
+    if c.learning_rates == "search":  # type: ignore[comparison-overlap]
         raise ConfigError(
             "learning_rates: 'search' is not available in this version; give {full: ..., lora: ...}"
         )
@@ -259,15 +256,16 @@ def _whole(value: object) -> bool:
 
 def _positive(value: object) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value > 0  # type: ignore[arg-type, operator]
+    return number and 0 < value <= sys.float_info.max  # type: ignore[operator]
 
 
 def _rate(value: object, where: str) -> float:
-    if isinstance(value, str):  # YAML 1.1 reads 2e-3 as text
+    number = value
+    if isinstance(value, str):  # other YAML readers hand 2e-3 over as text
         try:
-            value = float(value)
+            number = float(value)
         except ValueError:
             pass
-    if not _positive(value):
+    if not _positive(number):
         raise ConfigError(f"{where}: must be a finite number above 0; got {value!r}")
-    return float(value)  # type: ignore[arg-type]
+    return float(number)  # type: ignore[arg-type]

@@ -52,7 +52,7 @@ def summarise(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
     loss = nats / tokens
     return {
         "loss": loss,
-        "perplexity": math.exp(loss) if loss < 700 else math.inf,
+        "perplexity": math.inf if loss > 700 else math.exp(loss),
         "bits_per_byte": bits_per_byte(nats, raw_bytes),
         "total_nats": nats,
         "tokens": tokens,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -86,6 +87,35 @@ def load_base_model(
     return model, tokenizer
 
 
+def load_model_structure(name: str, trust_remote_code: bool = False) -> tuple[Any, Any]:
+    """``(model, tokenizer)``, the model on the meta device: every layer, no weights.
+
+    Raises ModelError when the model cannot be found.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    source = resolve_model(name)
+    try:
+        config: Any = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
+        with torch.device("meta"):
+            model: Any = AutoModelForCausalLM.from_config(
+                config, trust_remote_code=trust_remote_code
+            )
+        tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        raise ModelError(_load_failure(name, error)) from None
+    return model, tokenizer
+
+
+def display_name(name: str) -> str:
+    """The name to show: a converted model carries its own, which says that it was dequantised."""
+    noted = Path(resolve_model(name)) / "source.json"
+    try:
+        return str(json.loads(noted.read_text(encoding="utf-8"))["display_name"])
+    except (OSError, ValueError, KeyError):
+        return name
+
+
 def _load_failure(name: str, error: Exception) -> str:
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}
@@ -105,7 +135,7 @@ def create_lora_model(model: Any, adapter: AdapterSettings) -> Any:
     config = LoraConfig(
         task_type=TaskType.CAUSAL_LM,
         r=adapter.r,
-        lora_alpha=adapter.alpha,  # type: ignore[arg-type]
+        lora_alpha=adapter.alpha,
         target_modules=ALL_LINEAR if everything else list(adapter.target_modules),
         lora_dropout=adapter.dropout,
         bias="none",
@@ -117,17 +147,25 @@ def create_lora_model(model: Any, adapter: AdapterSettings) -> Any:
 
 
 def check_targets(model: Any, targets: Iterable[str]) -> None:
-    """Every named target must match a module. PEFT itself is silent about a partial match."""
+    """Every named target must match a layer with a weight matrix, which is what LoRA adapts.
+
+    PEFT itself is silent about a target that matches nothing beside one that does.
+    """
     targets = list(targets)
     if targets == [ALL_LINEAR]:
         return
-    names = [name for name, _ in model.named_modules()]
+    names = [name for name, module in model.named_modules() if _has_weight_matrix(module)]
     missing = [t for t in targets if not any(n == t or n.endswith("." + t) for n in names)]
     if missing:
         raise TargetModulesError(
             f"target_modules: {', '.join(missing)} match{'es' if len(missing) == 1 else ''} nothing"
             f" in {type(model).__name__}; its linear layers: {', '.join(linear_layers(model))}"
         )
+
+
+def _has_weight_matrix(module: Any) -> bool:
+    weight = getattr(module, "weight", None)
+    return isinstance(weight, torch.Tensor) and weight.dim() >= 2
 
 
 def linear_layers(model: Any) -> list[str]:

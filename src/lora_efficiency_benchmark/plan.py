@@ -23,6 +23,7 @@ LORA = "lora"
 CONTROLLED = "controlled"
 AS_PRACTISED = "as-practised"
 MEMORY_STEPS = 3
+_SLUG_LENGTH = 60  # the id is a file name, and a label may list any number of modules
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Cell:
         """Readable, content-hashed name: the same settings give the same id on any machine."""
         text = json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
-        slug = re.sub(r"[^A-Za-z0-9]+", "-", self.label).strip("-").lower()
+        slug = re.sub(r"[^A-Za-z0-9]+", "-", self.label)[:_SLUG_LENGTH].strip("-").lower()
         return f"{self.kind}-{slug}-n{self.dataset_size}-s{self.seed}-{digest}"
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import StoreError
+from .errors import ConfigError, StoreError
 from .plan import Cell
 
 FORMAT_VERSION = 1
@@ -75,12 +75,23 @@ class CellRecord:
         """Id of the cell, which is also the file name."""
         return self.cell.id
 
+    def add_wall_seconds(self, wall: float) -> None:
+        """Note the seconds the caller waited, and what of them was not the cell's own work.
+
+        ``fixed`` is everything but training, evaluation, saving and the data audit: starting the
+        process, imports, loading, tokenising, bookkeeping.
+        """
+        work = ("train", "evaluate", "save", "audit")
+        self.seconds["wall"] = wall
+        self.seconds["fixed"] = wall - sum(self.seconds.get(name, 0.0) for name in work)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; non-finite numbers become {"non_finite": "nan" | "inf" | "-inf"}."""
         names = [f.name for f in dataclasses.fields(self) if f.name != "cell"]
         body = {name: getattr(self, name) for name in names}
         head = {"format_version": FORMAT_VERSION, "cell_id": self.cell_id}
-        return {**head, "cell": self.cell.to_dict(), **_encode(body)}
+        values = encode_non_finite({"cell": self.cell.to_dict(), **body})
+        return {**head, **values}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], where: str = "record") -> CellRecord:
@@ -93,25 +104,33 @@ class CellRecord:
             )
         known = {f.name for f in dataclasses.fields(cls)}
         try:
-            fields = {k: _decode(v) for k, v in values.items() if k in known and k != "cell"}
-            return cls(cell=Cell.from_dict(values["cell"]), **fields)
-        except (KeyError, TypeError) as error:
+            fields = {k: decode_non_finite(v) for k, v in values.items() if k in known}
+            record = cls(**{**fields, "cell": Cell.from_dict(fields["cell"])})
+        except (KeyError, TypeError, AttributeError, ValueError, ConfigError) as error:
             raise StoreError(f"{where}: not a cell record ({error})") from None
+        if record.status not in (OK, FAILED, SKIPPED):
+            raise StoreError(f"{where}: unknown status {record.status!r}; not a cell record")
+        return record
 
 
-def _encode(value: Any) -> Any:
+def encode_non_finite(value: Any) -> Any:
+    """NaN and infinities inside plain data as ``{"non_finite": "nan" | "inf" | "-inf"}``."""
     if isinstance(value, float) and not math.isfinite(value):
         return {"non_finite": str(value)}
     if isinstance(value, dict):
-        return {key: _encode(item) for key, item in value.items()}
+        return {key: encode_non_finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_encode(item) for item in value]
+        return [encode_non_finite(item) for item in value]
     return value
 
 
-def _decode(value: Any) -> Any:
+def decode_non_finite(value: Any) -> Any:
+    """Inverse of ``encode_non_finite``."""
     if isinstance(value, dict):
         if set(value) == {"non_finite"}:
             return float(value["non_finite"])
-        return {key: _decode(item) for key, item in value.items()}
-    return [_decode(item) for item in value] if isinstance(value, list) else value
+        return {key: decode_non_finite(item) for key, item in value.items()}
+    return [decode_non_finite(item) for item in value] if isinstance(value, list) else value
+
+
+_encode = encode_non_finite  # the name analysis/values.py imports

@@ -15,12 +15,13 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from .errors import StoreError
-from .results import OK, CellRecord, LoRAEfficiencyResult
+from .results import OK, CellRecord, LoRAEfficiencyResult, encode_non_finite
 
 
 class Store:
@@ -54,20 +55,21 @@ class Store:
         if not self.path.is_dir():
             raise StoreError(f"{self.path}: is a file, not a folder; give another output_dir")
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        target = self.path.with_name(f"{self.path.name}.{stamp}")
+        path = self.path.resolve()  # "." has no name of its own
+        target = path.with_name(f"{path.name}.{stamp}")
         count = 1
         while target.exists():
             count += 1
-            target = self.path.with_name(f"{self.path.name}.{stamp}-{count}")
+            target = path.with_name(f"{path.name}.{stamp}-{count}")
         try:
-            return self.path.rename(target)
+            return path.rename(target)
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be moved aside ({error.strerror})") from None
 
     def write_record(self, record: CellRecord) -> Path:
         """Store one record atomically."""
         path = self.records_path / f"{record.cell_id}.json"
-        self._write(path, json.dumps(record.to_dict(), ensure_ascii=False, indent=1) + "\n")
+        self._write(path, _to_json(record.to_dict()))
         return path
 
     def load_records(self) -> list[CellRecord]:
@@ -87,8 +89,8 @@ class Store:
         return path
 
     def write_json(self, name: str, data: Any) -> Path:
-        """Write JSON, Japanese as it is."""
-        return self.write_text(name, json.dumps(data, ensure_ascii=False, indent=1) + "\n")
+        """Write JSON, Japanese as it is, non-finite numbers as in the records."""
+        return self.write_text(name, _to_json(encode_non_finite(data)))
 
     def write_results(self, rows: Iterable[LoRAEfficiencyResult]) -> Path:
         """results.csv: the specification's columns first; lora_config as JSON."""
@@ -116,14 +118,24 @@ class Store:
     def _write(self, path: Path, text: str) -> None:
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            with open(temporary, "w", encoding="utf-8") as file:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # A path that is no valid UTF-8 reaches us with lone surrogates; written as \udc80.
+            with open(
+                temporary, "w", encoding="utf-8", errors="backslashreplace", newline="\n"
+            ) as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise StoreError(f"{path}: cannot be written ({error.strerror})") from None
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            reason = error.strerror or str(error)
+            raise StoreError(f"{path}: cannot be written ({reason})") from None
+
+
+def _to_json(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
 def ok_records(records: Iterable[CellRecord]) -> list[CellRecord]:

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch.utils.data import SequentialSampler
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from .collate import IGNORE, pad_batch
 from .errors import ConfigError, DivergedCell
 from .measure.timing import StepTimer
+from .plan import Cell
 from .precision import trainer_flags
 
 StepHook = Callable[[int, int, float], None]  # (step, total steps, loss in nats)
@@ -38,6 +39,21 @@ class TrainSettings:
     eval_steps: int
     on_accelerator: bool
     trainer_args: dict[str, Any] = field(default_factory=dict)
+
+
+def settings_of(cell: Cell, on_accelerator: bool) -> TrainSettings:
+    """The settings of a cell that trains."""
+    assert cell.learning_rate is not None
+    return TrainSettings(
+        steps=cell.training_steps,
+        batch_size=cell.batch_size,
+        learning_rate=cell.learning_rate,
+        precision=cell.precision,
+        seed=cell.seed,
+        eval_steps=cell.eval_steps,
+        on_accelerator=on_accelerator,
+        trainer_args=cell.trainer_args,
+    )
 
 
 def training_arguments(settings: TrainSettings, output_dir: str) -> TrainingArguments:
@@ -111,6 +127,7 @@ def train(
             data_collator=lambda rows: pad_batch(rows, pad_token_id),  # type: ignore[arg-type]
             callbacks=[watch],
         )
+        trainer.remove_callback(PrinterCallback)  # progress is ours, on_step
         with around(model):
             trainer.train()
     return {

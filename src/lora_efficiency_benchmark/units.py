@@ -8,8 +8,9 @@ import re
 MIB = 1024**2
 GIB = 1024**3
 
-_SUFFIXES = {"": 1, "K": 1000, "KB": 1000, "M": 1000**2, "MB": 1000**2, "G": 1000**3, "GB": 1000**3}
-_SUFFIXES |= {"KIB": 1024, "MIB": MIB, "GIB": GIB, "TIB": 1024**4}
+_SUFFIXES = {"": 1, "B": 1, "KIB": 1024, "MIB": MIB, "GIB": GIB, "TIB": 1024**4}
+_SUFFIXES |= {"K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
+_SUFFIXES |= {"KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4}
 
 
 def to_mib(nbytes: float) -> float:

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..results import LoRAEfficiencyResult
+from ..results import LoRAEfficiencyResult, encode_non_finite
 
 SCHEMA = "lora-bench/analysis/1"
 VERIFIED, PARTIAL, FAILED = "VERIFIED", "PARTIAL", "FAILED"
@@ -26,6 +26,8 @@ class ConfigurationVerdict:
     dataset_size: int | None = None  # None where the metric does not depend on it
     cells: tuple[str, ...] = ()  # ids of the records behind the value
     reason: str = ""
+    reason_ja: str = ""
+    bound: str | None = None  # "lower" | "upper": an arm ran out of memory, value is a bound
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class ClaimVerdict:
     reason: str  # what the mean hides, or why it is undecided
     source: str
     joint: bool  # counts towards the joint verdict
+    reason_ja: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,17 @@ class JointVerdict:
     """Does any single configuration meet all claims at once?"""
 
     verification: str
-    configurations: tuple[dict[str, Any], ...]  # {"configuration", "dataset_size", "verification"}
+    configurations: tuple[dict[str, Any], ...]
+    """One entry a configuration and data size: ``configuration``, ``dataset_size``,
+    ``verification``, ``claims`` {claim id: verification} and ``seeds_needed``."""
     sentence: dict[str, str]  # {"ja", "en"}: the one line that leads everywhere
+    reason: str = ""  # what decided it, or what is missing
+    reason_ja: str = ""
 
 
 @dataclass(frozen=True)
-class Warning_:
-    """One entry of the closed list in ``warnings.py``."""
+class AnalysisWarning:
+    """One entry of the closed list in ``warning_texts.py``, filled in."""
 
     code: str
     cause: str
@@ -92,6 +99,8 @@ class ArmSummary:
     curves: tuple[dict[str, Any], ...]  # a seed: {"seed", "loss": [...], "evaluation": [...]}
     cells: tuple[str, ...]
     failures: tuple[str, ...] = ()  # one line each
+    memory_ratio_bound: dict[str, str] = field(default_factory=dict)
+    """reading -> "lower" | "upper" where an arm ran out of memory and the ratio is a bound."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,7 @@ class Analysis:
 
     claims: tuple[ClaimVerdict, ...]
     joint: JointVerdict
-    warnings: tuple[Warning_, ...]
+    warnings: tuple[AnalysisWarning, ...]
     arms: tuple[ArmSummary, ...]
     rows: tuple[LoRAEfficiencyResult, ...]
     base: dict[str, Any] | None  # evaluation block of the base record
@@ -110,7 +119,12 @@ class Analysis:
     failures: tuple[dict[str, str], ...] = ()  # {"cell_id", "status", "kind", "message"}
 
     def to_dict(self) -> dict[str, Any]:
-        """The document of ``analyze --json``: schema first, then these fields."""
+        """The document of ``analyze --json``: schema first, then these fields.
+
+        Valid JSON: non-finite numbers take the form they have in the records. The rows are left
+        out, they are results.csv.
+        """
         body: dict[str, Any] = dataclasses.asdict(self)
         body.pop("rows")
-        return {"schema": SCHEMA, **body}
+        encoded: dict[str, Any] = encode_non_finite(body)
+        return {"schema": SCHEMA, **encoded}

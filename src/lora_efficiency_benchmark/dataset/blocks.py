@@ -21,7 +21,8 @@ Notation of the data modules: ``[field]``, ``situations: a | b``, ``evidence: a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 from functools import cache
 
 from ..errors import DataError
@@ -49,8 +50,8 @@ class Field:
     """A group of related topics that share circumstances and kinds of evidence."""
 
     name: str
-    situations: list[str] = field(default_factory=list)
-    evidence: list[str] = field(default_factory=list)
+    situations: list[str] = dataclasses.field(default_factory=list)
+    evidence: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclass
@@ -60,8 +61,8 @@ class Topic:
     name: str
     definition: str
     field: Field
-    methods: list[Method] = field(default_factory=list)
-    uses: list[str] = field(default_factory=list)
+    methods: list[Method] = dataclasses.field(default_factory=list)
+    uses: list[str] = dataclasses.field(default_factory=list)
 
 
 def _cells(text: str) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -23,10 +24,13 @@ _BLANK_LINES = re.compile(r"\n[^\S\n]*\n")
 _LINE_BREAK_IN_JAPANESE = re.compile(
     r"(?<=[\u3000-\u9fff\uff00-\uffef])\s*\n\s*(?=[\u3000-\u9fff])"
 )
-_BLOCKS = frozenset(
-    ["address", "article", "aside", "blockquote", "body", "br", "caption", "dd", "div", "dl", "dt", "figcaption", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "ol", "p", "pre", "section", "table", "tbody", "td", "th", "thead", "tr", "ul"]
-)
-_UNSEEN = frozenset({"head", "nav", "script", "style", "template"})
+_BLOCKS = frozenset({
+    "address", "article", "aside", "blockquote", "body", "br", "caption", "dd", "div", "dl", "dt",
+    "figcaption", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li",
+    "main", "ol", "p", "pre", "section", "table", "tbody", "td", "th", "thead", "tr", "ul",
+})  # fmt: skip
+# "title", not "head": </head> may be left out, <title> always ends
+_UNSEEN = frozenset({"title", "nav", "script", "style", "template"})
 
 
 def kind_of(path: Path) -> str:
@@ -45,7 +49,7 @@ def read_text(path: Path) -> str:
         raise DataError(
             f"{path}: is not UTF-8 text (byte {error.start}); convert it, for example with iconv"
         ) from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({error}); check the file") from error
 
 

@@ -116,7 +116,16 @@ def _document(
 def _string(value: Any, field: str, where: str) -> str:
     if not isinstance(value, str):
         raise DataError(f"{where}: field {field!r} must be a text, got {type(value).__name__}")
-    return value
+    return _checked(value, where)
+
+
+def _checked(text: str, where: str) -> str:
+    """The text, if UTF-8 can hold it: JSON can spell half a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{where}: the text holds half a character (a lone surrogate)") from None
+    return text
 
 
 def _chat_document(messages: Any, where: str, source: str, tokenizer: Any) -> Document:
@@ -177,5 +186,7 @@ def _check_messages(messages: Any, where: str) -> None:
     )
     if not well_formed:
         raise DataError(f"{where}: messages must be a list of objects with role and content")
+    for message in messages:
+        _checked(message["content"], where)
     if not any(message["role"] == "assistant" for message in messages):
         raise DataError(f"{where}: messages have no assistant turn, so there is nothing to learn")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from .document import Document
@@ -105,9 +106,10 @@ def _encode_by_segment(document: Document, tokenizer: Any) -> tuple[list[int], l
     start = 0
     for segment in document.segments:
         part = tokenizer(segment.text, add_special_tokens=False, verbose=False)["input_ids"]
-        edges = [start + i * len(segment.text) // len(part) for i in range(len(part) + 1)]
+        count = max(1, len(part))  # a tokenizer may make nothing of a text
+        edges = [start + i * len(segment.text) // count for i in range(len(part) + 1)]
         ids.extend(part)
-        spans.extend(zip(edges[:-1], edges[1:], strict=True))
+        spans.extend(pairwise(edges))
         start += len(segment.text)
     return ids, spans
 

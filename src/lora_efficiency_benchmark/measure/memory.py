@@ -56,9 +56,7 @@ class MemoryTracker:
             self._stack.callback(hook.remove)
         if self._device.type == "cpu":
             self._profiler = torch.profiler.profile(
-                activities=[torch.profiler.ProfilerActivity.CPU],
-                profile_memory=True,
-                acc_events=True,
+                activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
             )
             self._profiler.__enter__()
         else:

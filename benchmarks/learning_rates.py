@@ -1,0 +1,90 @@
+"""Where the learning rates of the `quick` preset come from: held-out loss of short trials, per arm.
+
+    .venv/bin/python benchmarks/learning_rates.py [--output FILE]
+
+Every arm gets the same three rates around its expected best, the same steps, data order and
+precision as the preset. Loss is taken on validation texts: held-out topics and patterns, but none
+of the texts that the benchmark evaluates on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lora_efficiency_benchmark import models
+from lora_efficiency_benchmark.adapters import AdapterSettings
+from lora_efficiency_benchmark.cell import pad_token_id
+from lora_efficiency_benchmark.config import LoRABenchmarkConfig, load_config
+from lora_efficiency_benchmark.dataset import JapaneseDatasetGenerator, tokenize
+from lora_efficiency_benchmark.evaluation import evaluate
+from lora_efficiency_benchmark.measure.environment import accelerator_in_use, describe_environment
+from lora_efficiency_benchmark.training import TrainSettings, train
+
+FULL_RATES = (3e-5, 1e-4, 3e-4)
+LORA_RATES = (1e-3, 2e-3, 4e-3)
+VALIDATION_SIZE = 64
+
+
+def main() -> None:
+    """Run all trials, print a table, keep the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", default="quick")
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args()
+    config = load_config(options.config)
+    rows = []
+    for arm in (None, *config.adapters):
+        for rate in FULL_RATES if arm is None else LORA_RATES:
+            row = trial(config, arm, rate)
+            rows.append(row)
+            print(f"{row['arm']:18} {rate:8.0e}  loss {row['loss']:.4f}", flush=True)
+            if options.output:
+                result = {"environment": describe_environment("native"), "trials": rows}
+                options.output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+
+
+def trial(
+    config: LoRABenchmarkConfig, adapter: AdapterSettings | None, rate: float
+) -> dict[str, Any]:
+    """Train one arm at one rate; nats per token on the validation texts."""
+    arm = "full" if adapter is None else "lora"
+    precision = config.precision_of(arm)
+    torch.manual_seed(0)
+    model, tokenizer = models.load_base_model(config.model_name, precision)
+    if adapter is not None:
+        model = models.create_lora_model(model, adapter)
+    model.to("cuda" if accelerator_in_use() else "cpu")
+    generator = JapaneseDatasetGenerator()
+    held_out = generator.evaluation_documents(config.evaluation_size + VALIDATION_SIZE)
+    documents = generator.training_documents(max(config.dataset_sizes))
+    settings = TrainSettings(
+        steps=config.training_steps,
+        batch_size=config.batch_size,
+        learning_rate=rate,
+        precision=precision,
+        seed=0,
+        eval_steps=config.training_steps,
+        on_accelerator=accelerator_in_use(),
+        trainer_args=config.trainer_args,
+    )
+    pad = pad_token_id(tokenizer)
+    train(model, tokenize(documents, tokenizer, config.max_length), settings, pad)
+    validation = tokenize(held_out[config.evaluation_size :], tokenizer, config.max_length)
+    loss = evaluate(model, validation, precision, pad)["loss"]
+    return {
+        "arm": "full" if adapter is None else adapter.label,
+        "learning_rate": rate,
+        "loss": loss,
+        "steps": config.training_steps,
+        "validation_texts": VALIDATION_SIZE,
+        "precision": precision,
+    }
+
+
+if __name__ == "__main__":
+    main()

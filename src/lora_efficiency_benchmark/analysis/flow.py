@@ -1,0 +1,73 @@
+"""The whole analysis in one place (row 5): records in, verdicts out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..claims import Claim
+from ..plan import AS_PRACTISED
+from ..results import CellRecord
+from .joint import judge_joint
+from .metrics import measure
+from .pairing import Comparison, compare_arms
+from .rows import arm_summaries, failures, result_rows
+from .selection import Selection, select
+from .values import Analysis
+from .verdicts import judge_claim
+from .warnings import Findings, find_warnings
+
+
+def analyze(records: Sequence[CellRecord], claims: Sequence[Claim]) -> Analysis:
+    """Judge ``claims`` on ``records``. Pure, and the order of the records does not matter.
+
+    Any part of a matrix will do: what is missing is NOT_MEASURED, with the reason.
+    """
+    selection = select(records)
+    comparison = compare_arms(selection)
+    judged = [
+        judge_claim(claim, measure(comparison, claim), _reading(comparison, claim))
+        for claim in claims
+    ]
+    joint = judge_joint(judged, str(selection.settings.get("model_name", "")))
+    verdicts = tuple(claim.verdict for claim in judged)
+    arms = arm_summaries(comparison)
+    base = comparison.base
+    return Analysis(
+        claims=verdicts,
+        joint=joint,
+        warnings=find_warnings(Findings(selection, comparison, verdicts, arms)),
+        arms=arms,
+        rows=result_rows(comparison),
+        base=dict(base.evaluation) if base and base.evaluation else None,
+        data=dict(base.data) if base and base.data else None,
+        environment=dict(selection.environment),
+        settings=_settings(selection, comparison),
+        failures=failures(selection.records),
+    )
+
+
+def _reading(comparison: Comparison, claim: Claim) -> str | None:
+    """As practised, where a quality or time claim was measured with unequal precisions."""
+    if not claim.noisy or claim.comparison != "same-model":
+        return None
+    readings = {r.cell.reading for arm in comparison.lora for r in arm.train.values()}
+    return AS_PRACTISED if readings == {AS_PRACTISED} else None
+
+
+def _settings(selection: Selection, comparison: Comparison) -> dict[str, Any]:
+    """What all arms share, and the precision of each method."""
+    if not selection.records:
+        return {}
+    arms = {"full": comparison.full, "lora": comparison.lora}
+    precision = {
+        name: sorted({r.cell.precision for arm in group for r in arm.train.values()})
+        for name, group in arms.items()
+    }
+    trained = [a for a in (*comparison.full, *comparison.lora) if a.train]
+    return {
+        **selection.settings,
+        "dataset_sizes": sorted({arm.dataset_size for arm in trained}),
+        "seeds": sorted({seed for arm in trained for seed in arm.train}),
+        "precision": {name: "/".join(values) for name, values in precision.items() if values},
+    }

@@ -1,0 +1,239 @@
+"""From records to arms, and arms to pairs (row 5).
+
+An arm is one method at one data size: its seeds, its memory readings, its failures. A pair is a
+LoRA run and the full fine-tuning run of the same size, seed and data order; only pairs give ratios.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..adapters import AdapterSettings
+from ..plan import CONTROLLED
+from ..results import OK, CellRecord
+from .selection import Selection
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One method at one data size."""
+
+    label: str
+    adapter: AdapterSettings | None  # None for full fine-tuning
+    dataset_size: int
+    train: dict[int, CellRecord]  # seed -> result
+    memory: dict[str, CellRecord]  # reading -> record, also a failed one
+    parameters: dict[str, Any] | None
+    failed: tuple[CellRecord, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One seed of a LoRA arm beside the same seed of full fine-tuning."""
+
+    seed: int
+    full: CellRecord
+    lora: CellRecord
+
+    @property
+    def cells(self) -> tuple[str, str]:
+        """Ids of both records."""
+        return self.full.cell_id, self.lora.cell_id
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All arms of a selection."""
+
+    full: tuple[Arm, ...]  # one a data size
+    lora: tuple[Arm, ...]
+    base: CellRecord | None
+    full_trainable: int | None
+    differences: tuple[str, ...] = ()  # why runs of the same seed were not paired
+    variants_left_out: tuple[str, ...] = ()  # runs of an arm under a rate that was not chosen
+    _pairs: dict[tuple[str, int], tuple[Pair, ...]] = field(default_factory=dict)
+
+    def full_arm(self, dataset_size: int) -> Arm | None:
+        """Full fine-tuning at one data size."""
+        return next((arm for arm in self.full if arm.dataset_size == dataset_size), None)
+
+    def pairs(self, arm: Arm) -> tuple[Pair, ...]:
+        """The paired seeds of a LoRA arm, ascending."""
+        return self._pairs.get((arm.label, arm.dataset_size), ())
+
+    def full_memory(self) -> CellRecord | None:
+        """The memory record of full fine-tuning, also a failed one."""
+        return next((a.memory[CONTROLLED] for a in self.full if CONTROLLED in a.memory), None)
+
+
+def compare_arms(selection: Selection) -> Comparison:
+    """Build the arms and pair their seeds."""
+    labels = _labels(selection.records)
+    left_out: list[str] = []
+    arms = [
+        arm
+        for adapter in labels
+        for arm in _arms(adapter, labels[adapter], selection.records, left_out)
+    ]
+    full = [arm for arm in arms if arm.adapter is None]
+    lora = [arm for arm in arms if arm.adapter is not None]
+    base = _latest(r for r in selection.of_kind("base") if r.status == OK)
+    differences: set[str] = {
+        f"{arm.label}, memory, {line}"
+        for arm in lora
+        for mine in arm.memory.values()
+        for other in full
+        for theirs in other.memory.values()
+        for line in memory_differences(theirs, mine)
+    }
+    pairs = {
+        (arm.label, arm.dataset_size): tuple(_pair_up(arm, other, base, differences))
+        for arm in lora
+        for other in full
+        if other.dataset_size == arm.dataset_size
+    }
+    return Comparison(
+        full=tuple(full),
+        lora=tuple(lora),
+        base=base,
+        full_trainable=_full_trainable(full, base),
+        differences=tuple(sorted(differences)),
+        variants_left_out=tuple(sorted(left_out)),
+        _pairs=pairs,
+    )
+
+
+def number(block: dict[str, Any] | None, name: str) -> float | None:
+    """A finite number from a record's block, else None."""
+    value = (block or {}).get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def eval_loss(record: CellRecord) -> float | None:
+    """Held-out loss in nats per token, where it is finite."""
+    return number(record.evaluation, "loss")
+
+
+def _labels(records: Iterable[CellRecord]) -> dict[AdapterSettings | None, str]:
+    """A distinct name for every method, full first, then by rank. Clashing labels get settings."""
+    methods = {r.cell.adapter for r in records if r.cell.training_method is not None}
+    adapters = sorted((a for a in methods if a is not None), key=_adapter_order)
+    plain = [adapter.label for adapter in adapters]
+    labels: dict[AdapterSettings | None, str] = {None: "full"} if None in methods else {}
+    for adapter in adapters:
+        label = adapter.label
+        if plain.count(label) > 1:
+            label = f"{label} (alpha={adapter.alpha:g}, dropout={adapter.dropout:g})"
+        labels[adapter] = label
+    return labels
+
+
+def _adapter_order(adapter: AdapterSettings) -> tuple[Any, ...]:
+    return (adapter.r, len(adapter.target_modules), adapter.label, adapter.alpha, adapter.dropout)
+
+
+def _arms(
+    adapter: AdapterSettings | None,
+    label: str,
+    records: Sequence[CellRecord],
+    left_out: list[str],
+) -> list[Arm]:
+    own = [r for r in records if r.cell.training_method is not None and r.cell.adapter == adapter]
+    train = [r for r in own if r.cell.kind == "train"]
+    memory = [r for r in own if r.cell.kind == "memory"]
+    by_reading = {r.cell.reading: r for r in sorted(memory, key=_preference)}
+    parameters = next((r.parameters for r in own if number(r.parameters, "trainable")), None)
+    arms = []
+    for size in sorted({r.cell.dataset_size for r in train or memory}):
+        here = [r for r in train if r.cell.dataset_size == size]
+        chosen = _one_variant(here, label, left_out)
+        failed = [r for r in (*here, *memory) if r.status != OK]
+        seeds = {r.cell.seed: r for r in sorted(chosen, key=_preference) if r.training}
+        seeds = dict(sorted(seeds.items()))
+        arms.append(Arm(label, adapter, size, seeds, by_reading, parameters, tuple(failed)))
+    return arms
+
+
+def _one_variant(records: list[CellRecord], label: str, left_out: list[str]) -> list[CellRecord]:
+    """Results of one rate and precision: those with the most seeds, then the latest."""
+    groups: dict[tuple[Any, ...], list[CellRecord]] = {}
+    for record in records:
+        cell = record.cell
+        if record.status == OK:
+            key = (cell.learning_rate, cell.precision, cell.reading)
+            groups.setdefault(key, []).append(record)
+    if not groups:
+        return []
+    best = max(groups, key=lambda k: (len(groups[k]), max(r.started_at for r in groups[k]), str(k)))
+    left_out += [f"{label} at learning rate {key[0]:g}, {key[1]}" for key in groups if key != best]
+    return groups[best]
+
+
+def _preference(record: CellRecord) -> tuple[bool, str, str]:
+    return (record.status == OK, record.started_at, record.cell_id)
+
+
+def _latest(records: Iterable[CellRecord]) -> CellRecord | None:
+    return max(records, key=_preference, default=None)
+
+
+def _full_trainable(full: Sequence[Arm], base: CellRecord | None) -> int | None:
+    """Trainable parameters of full fine-tuning; the bare model trains everything."""
+    blocks = [arm.parameters for arm in full] + [base.parameters if base else None]
+    values = (number(block, "trainable") for block in blocks)
+    return next((int(v) for v in values if v), None)
+
+
+def _pair_up(arm: Arm, full: Arm, base: CellRecord | None, differences: set[str]) -> Iterable[Pair]:
+    for seed, lora in arm.train.items():
+        other = full.train.get(seed)
+        if other is None:
+            continue
+        found = _run_differences(lora, other) + _evaluation_differences(lora, base)
+        if found:
+            differences |= {f"{arm.label}, {arm.dataset_size} texts, {line}" for line in found}
+        else:
+            yield Pair(seed, other, lora)
+
+
+def _run_differences(lora: CellRecord, full: CellRecord) -> list[str]:
+    """What makes two runs of one seed no pair: data order, steps, tokens or held-out texts."""
+    found = []
+    for name in ("order_sha256", "steps", "tokens"):
+        a, b = (lora.training or {}).get(name), (full.training or {}).get(name)
+        if a is not None and b is not None and a != b:
+            shown = "data order" if name == "order_sha256" else f"{name} {a} against {b}"
+            found.append(f"seed {lora.cell.seed}: {shown}")
+    return found + _evaluation_differences(lora, full)
+
+
+def memory_differences(full: CellRecord, lora: CellRecord) -> list[str]:
+    """What makes two memory records no pair: the shape of the batch, or the way of measuring."""
+    found = []
+    for name in ("batch_size", "sequence_length", "source"):
+        a, b = (lora.memory or {}).get(name), (full.memory or {}).get(name)
+        if a is not None and b is not None and a != b:
+            found.append(f"{name} {a} against {b}")
+    return found
+
+
+def _evaluation_differences(record: CellRecord, other: CellRecord | None) -> list[str]:
+    if other is None:
+        return []
+    a, b = _texts(record), _texts(other)
+    if a is None or b is None or a == b:
+        return []
+    return [f"seed {record.cell.seed}: held-out texts ({other.cell.label})"]
+
+
+def _texts(record: CellRecord) -> list[tuple[Any, Any]] | None:
+    """What identifies the held-out texts: tokens and bytes of each document, in order."""
+    documents = (record.evaluation or {}).get("documents")
+    if not documents:
+        return None
+    return [(d.get("tokens"), d.get("raw_bytes")) for d in documents]

@@ -1,0 +1,185 @@
+"""Which records are judged together (row 5): one environment, one setting, one record a cell.
+
+Figures from different hardware or package versions say nothing about LoRA against full
+fine-tuning, so they are never pooled: the environment with the most results is judged, the others
+are named. The same goes for settings (steps, batch, length, data): a folder can hold more than one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..plan import FULL, LORA
+from ..results import OK, CellRecord
+
+_SHARED = ("model_name", "max_length")
+_FIELDS = {
+    "base": (*_SHARED, "dataset", "evaluation_size"),
+    "memory": (*_SHARED, "dataset", "batch_size", "trainer_args"),
+    "train": (
+        *_SHARED, "dataset", "batch_size", "trainer_args", "evaluation_size", "training_steps",
+    ),
+}  # fmt: skip
+"""Settings, by kind of cell, that every compared arm must share."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The records to judge, in a fixed order, and what was left out."""
+
+    records: tuple[CellRecord, ...]
+    environment: dict[str, Any]
+    settings: dict[str, Any]
+    other_environments: tuple[str, ...] = ()  # one line each
+    environment_left_out: int = 0  # records
+    settings_left_out: int = 0  # records
+    differences: tuple[str, ...] = ()  # settings in which the two methods differ
+
+    def of_kind(self, kind: str) -> list[CellRecord]:
+        """The selected records of one kind."""
+        return [record for record in self.records if record.cell.kind == kind]
+
+
+def select(records: Sequence[CellRecord]) -> Selection:
+    """Choose what is judged. The order of ``records`` never matters."""
+    unique = _one_per_cell(records)
+    kept, others, outside = _one_environment(unique)
+    chosen = _chosen_settings(kept)
+    same = [record for record in kept if _agrees(record, chosen)]
+    environment: dict[str, Any] = next((r.environment for r in same if r.environment), {})
+    return Selection(
+        records=tuple(same),
+        environment=environment,
+        settings=chosen,
+        other_environments=tuple(others),
+        environment_left_out=outside,
+        settings_left_out=len(kept) - len(same),
+        differences=tuple(_differences(kept, same, chosen)),
+    )
+
+
+def environment_key(record: CellRecord) -> tuple[Any, ...] | None:
+    """Device, package versions and threads; None where the record does not say."""
+    environment = record.environment
+    if not environment:
+        return None
+    device = environment.get("device") or {}
+    packages = environment.get("packages") or {}
+    return (
+        str(device.get("name")),
+        tuple(sorted((str(k), str(v)) for k, v in packages.items())),
+        str(environment.get("threads")),
+    )
+
+
+def _order(record: CellRecord) -> tuple[Any, ...]:
+    cell = record.cell
+    return (cell.kind, cell.label, cell.dataset_size, cell.seed, record.cell_id)
+
+
+def _one_per_cell(records: Iterable[CellRecord]) -> list[CellRecord]:
+    """Drop repeats of a cell measured in the same environment: a result first, then the latest."""
+    best: dict[tuple[Any, ...], CellRecord] = {}
+    for record in records:
+        key = (record.cell_id, environment_key(record))
+        if key not in best or _rank(record) > _rank(best[key]):
+            best[key] = record
+    return sorted(best.values(), key=lambda r: (*_order(r), str(environment_key(r))))
+
+
+def _rank(record: CellRecord) -> tuple[bool, str, str]:
+    content = json.dumps(record.to_dict(), sort_keys=True, default=str)
+    return (record.status == OK, record.started_at, content)
+
+
+def _one_environment(records: list[CellRecord]) -> tuple[list[CellRecord], list[str], int]:
+    """The environment with the most results. Records that name none (a dead worker) stay."""
+    chosen = _most(records, environment_key)
+    if chosen is None:
+        return records, [], 0
+    # A result without an environment cannot be known to be comparable; a failure needs none.
+    kept = [
+        r for r in records if environment_key(r) == chosen or (not r.environment and r.status != OK)
+    ]
+    others = sorted(
+        {_environment_line(r) for r in records if environment_key(r) not in (chosen, None)}
+    )
+    unknown = any(not r.environment and r.status == OK for r in records)
+    return kept, others + (["unknown environment"] if unknown else []), len(records) - len(kept)
+
+
+def _environment_line(record: CellRecord) -> str:
+    environment = record.environment
+    device = (environment.get("device") or {}).get("name")
+    packages = environment.get("packages") or {}
+    versions = ", ".join(f"{k} {packages[k]}" for k in ("torch", "transformers") if k in packages)
+    return f"{device} ({versions or 'versions unknown'}, {environment.get('threads')} threads)"
+
+
+def _most(
+    records: Iterable[CellRecord], key: Callable[[CellRecord], Hashable | None]
+) -> Hashable | None:
+    """The key of the most results; ties go to more records, then to the latest start."""
+    score: dict[Hashable, tuple[int, int, str]] = {}
+    for record in records:
+        name = key(record)
+        if name is None:
+            continue
+        results, count, latest = score.get(name, (0, 0, ""))
+        started = max(latest, record.started_at)
+        score[name] = (results + (record.status == OK), count + 1, started)
+    return max(score, key=lambda name: (score[name], str(name))) if score else None
+
+
+def _settings(record: CellRecord) -> dict[str, Any]:
+    return {name: getattr(record.cell, name) for name in _FIELDS[record.cell.kind]}
+
+
+def _frozen(settings: dict[str, Any]) -> str:
+    return json.dumps(settings, sort_keys=True, ensure_ascii=False, default=str)
+
+
+def _chosen_settings(records: list[CellRecord]) -> dict[str, Any]:
+    """Settings of the training cells (else memory, else base) with results of both methods."""
+    for kind in ("train", "memory", "base"):
+        here = [record for record in records if record.cell.kind == kind]
+        if not here:
+            continue
+        done: dict[str, set[str | None]] = {}
+        for record in here:
+            methods = done.setdefault(_frozen(_settings(record)), set())
+            if record.status == OK:
+                methods.add(record.cell.training_method)
+        whole = max(len(methods) for methods in done.values())
+        best = [r for r in here if len(done[_frozen(_settings(r))]) == whole]
+        name = _most(best, lambda record: _frozen(_settings(record)))
+        return next(_settings(r) for r in best if _frozen(_settings(r)) == name)
+    return {}
+
+
+def _agrees(record: CellRecord, chosen: dict[str, Any]) -> bool:
+    own = _settings(record)
+    return all(chosen.get(name, own[name]) == own[name] for name in own)
+
+
+def _differences(
+    records: list[CellRecord], kept: list[CellRecord], chosen: dict[str, Any]
+) -> list[str]:
+    """Settings because of which one method has no result beside the other's."""
+    lines: set[str] = set()
+    for kind in ("train", "memory"):
+        have = {r.cell.training_method for r in kept if r.cell.kind == kind and r.status == OK}
+        for method in {FULL, LORA} - have if have else set():
+            for record in records:
+                cell = record.cell
+                if (cell.kind, cell.training_method, record.status) != (kind, method, OK):
+                    continue
+                lines |= {
+                    f"{name} {value!r} ({cell.label}) against {chosen[name]!r}"
+                    for name, value in _settings(record).items()
+                    if name in chosen and chosen[name] != value
+                }
+    return sorted(lines)

@@ -1,0 +1,84 @@
+"""How numbers and short reasons are worded, in English and Japanese (row 5)."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+
+class Text(NamedTuple):
+    """The same statement for English and for Japanese readers."""
+
+    en: str
+    ja: str
+
+
+NOTHING = Text("", "")
+
+_PHRASES = {
+    "parameter_reduction_ratio": Text("{} fewer parameters", "パラメータ削減{}"),
+    "memory_reduction_ratio": Text("memory down {}", "メモリ削減{}"),
+    "gain_retention": Text("gain kept {}", "改善幅の維持率{}"),
+    "time_ratio": Text("speed {}", "学習速度{}"),
+}
+_NOUNS = {
+    "parameter_reduction_ratio": Text("parameters", "パラメータ数"),
+    "memory_reduction_ratio": Text("memory", "メモリ"),
+    "gain_retention": Text("quality", "品質"),
+    "time_ratio": Text("time", "学習時間"),
+}
+_NUMBERS = "zero one two three four five six seven eight nine".split()
+
+
+def quantity(value: float, metric: str) -> Text:
+    """A metric's value with its sign: ``584x`` / ``584倍``, or ``69%``."""
+    if metric == "gain_retention":
+        number = f"{100 * value:.3g}" if abs(value) < 9.995 else f"{100 * value:.0f}"
+        return Text(f"{number}%", f"{number}%")
+    if metric == "parameter_reduction_ratio":
+        number = f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
+    else:
+        number = f"{value:.2f}"
+    return Text(f"{number}x", f"{number}倍")
+
+
+def stated(value: float, metric: str) -> Text:
+    """A claimed value or threshold, without decimals nobody stated: ``200x``, ``95%``."""
+    if metric == "gain_retention":
+        return quantity(value, metric)
+    return Text(f"{value:g}x", f"{value:g}倍")
+
+
+def phrase(value: float | None, metric: str, bound: str | None = None) -> Text:
+    """A metric and its value as part of a sentence, such as ``memory down 1.65x``."""
+    name = noun(metric)
+    if value is None or not math.isfinite(value):
+        return Text(f"{name.en} not measured", f"{name.ja}は未測定")
+    shown = quantity(value, metric)
+    if bound is not None:
+        en, ja = {"lower": ("over ", "超"), "upper": ("under ", "未満")}[bound]
+        shown = Text(en + shown.en, shown.ja + ja)
+    pattern = _PHRASES[metric]
+    return Text(pattern.en.format(shown.en), pattern.ja.format(shown.ja))
+
+
+def noun(metric: str) -> Text:
+    """What a metric is about, in one word."""
+    return _NOUNS[metric]
+
+
+def listing(names: list[str], limit: int = 4) -> Text:
+    """Names joined for a sentence; more than ``limit`` are counted."""
+    shown, more = names[:limit], len(names) - limit
+    en, ja = "; ".join(shown), "、".join(shown)
+    return Text(f"{en} and {more} more", f"{ja} ほか{more}件") if more > 0 else Text(en, ja)
+
+
+def number_word(count: int) -> str:
+    """``3`` -> ``three``."""
+    return _NUMBERS[count] if count < len(_NUMBERS) else str(count)
+
+
+def plural(count: int, noun_en: str) -> str:
+    """``1 seed``, ``3 seeds``."""
+    return f"{count} {noun_en}" + ("" if count == 1 else "s")

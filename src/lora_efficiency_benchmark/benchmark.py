@@ -1,0 +1,280 @@
+"""The whole flow on one page (row 7): configuration, cells, records, verdicts, report.
+
+    config -> plan -> each cell alone in a process -> records on disk -> analysis -> report
+
+torch is imported inside the methods that need a model; ``run`` itself needs none.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .adapters import parse_adapter
+from .analysis import Analysis, analyze, specification_dictionary
+from .claims import load_claims
+from .config import LoRABenchmarkConfig, load_config
+from .errors import ConfigError, StoreError
+from .execution.launcher import LocalLauncher
+from .language import Language, resolve_language
+from .plan import FULL, LORA, Cell, expand
+from .report.files import write_report
+from .results import OK, CellRecord, LoRAEfficiencyResult
+from .store import Store
+
+if TYPE_CHECKING:
+    import datasets
+
+
+class Watch(Protocol):
+    """Whoever wants to follow a run."""
+
+    def run_started(self, facts: dict[str, Any], cells: Sequence[Cell], kept: int) -> None:
+        """The check before the run has passed; ``cells`` are about to run."""
+
+    def cell_started(self, cell: Cell) -> None:
+        """A cell begins."""
+
+    def event(self, event: dict[str, Any]) -> None:
+        """A phase or a step of the running cell."""
+
+    def cell_ended(self, record: CellRecord) -> None:
+        """A cell has its record, stored already."""
+
+
+class LoRAEfficiencyBenchmark:
+    """Full fine-tuning against LoRA on one model and one data set.
+
+    ``config`` is a ``LoRABenchmarkConfig``, a mapping, a YAML file or a preset name.
+    """
+
+    def __init__(self, config: LoRABenchmarkConfig | Mapping[str, Any] | str | Path) -> None:
+        self.config = load_config(config)
+        self.store = Store(self.config.output_dir)
+        self._in_process: list[CellRecord] = []
+
+    def run(
+        self,
+        watch: Watch | None = None,
+        fresh: bool = False,
+        language: Language | None = None,
+    ) -> Analysis:
+        """Measure what is missing, judge, report.
+
+        Each record is stored the moment it exists; calling again goes on from there. ``fresh``
+        moves an older folder aside first. Raises UserError for what the user can fix.
+        """
+        if fresh:
+            self.store.move_aside()
+        self.store.create()
+        watch = watch or _LogOnly()
+        launcher = self.config.launcher.get("isolation", "auto")
+        limit = self.config.time_limit_minutes
+        planned, finished = expand(self.config), self.store.finished_ids()
+        cells = [cell for cell in planned if cell.id not in finished]
+        with LocalLauncher(launcher, limit * 60 if limit else None) as launch:
+            facts = launch.preflight(self.config)
+            self._note_start(facts)
+            watch.run_started(facts, cells, len(planned) - len(cells))
+            for cell in cells:
+                watch.cell_started(cell)
+                record = launch.run(cell, watch.event)
+                self.store.write_record(record)
+                self._log_record(record)
+                watch.cell_ended(record)
+        return self.finish(resolve_language(language))
+
+    def finish(self, language: Language = "en") -> Analysis:
+        """Analysis, results.csv and report from the records that exist."""
+        analysis = self.analyze()
+        self.store.write_json("analysis.json", analysis.to_dict())
+        self.store.write_results(analysis.rows)
+        write_report(self.store, analysis, language)
+        self.logger.info("%s", analysis.joint.sentence[language])
+        return analysis
+
+    def analyze(self) -> Analysis:
+        """Verdicts from the stored records of this configuration, and from in-process runs."""
+        stored = self.store.load_records() if self.store.path.is_dir() else []
+        records = _planned(stored, self.config) + self._in_process
+        return analyze(records, load_claims(self.config.claims))
+
+    # ---- the specification's methods ------------------------------------------------------------
+
+    @property
+    def results(self) -> list[LoRAEfficiencyResult]:
+        """One row per arm, data size and seed measured so far."""
+        return list(self.analyze().rows)
+
+    def analyze_efficiency_claims(self) -> dict[str, Any]:
+        """The specification's dictionary; ``"unknown"`` before there is data."""
+        return specification_dictionary(self.analyze())
+
+    @cached_property
+    def device(self) -> str:
+        """``"cuda"`` (CUDA and ROCm) or ``"cpu"``."""
+        from .measure.environment import accelerator_in_use
+
+        return "cuda" if accelerator_in_use() else "cpu"
+
+    @cached_property
+    def logger(self) -> logging.Logger:
+        """Logs to ``lora_benchmark.log`` in the output folder, and INFO to the console."""
+        return self._setup_logger()
+
+    def create_lora_model(self, model: Any, lora_config_dict: Mapping[str, Any]) -> Any:
+        """``model`` with a LoRA adapter. Raises ConfigError or TargetModulesError."""
+        from .models import create_lora_model
+
+        return create_lora_model(model, parse_adapter(lora_config_dict, "lora_config_dict"))
+
+    def count_parameters(self, model: Any) -> tuple[int, int]:
+        """``(trainable, total)`` elements, tied tensors once."""
+        from .models import count_parameters
+
+        return count_parameters(model)
+
+    def measure_model_size(self, model: Any) -> float:
+        """MiB of parameters and buffers."""
+        from .models import measure_model_size
+
+        return measure_model_size(model)
+
+    def run_training_benchmark(
+        self,
+        model: Any,
+        tokenizer: Any,
+        dataset: datasets.Dataset | Sequence[str],
+        training_method: str,
+        lora_config: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Fine-tune ``model`` in this process and measure it; not isolated, and marked so.
+
+        ``training_method`` is ``"full_finetuning"`` or ``"lora"``; a LoRA adapter is added where
+        ``model`` has none yet. Returns the fields of ``LoRAEfficiencyResult``; a run that fails
+        returns ``{"status": "failed", "error": {...}}``.
+        """
+        from .inprocess import train_in_process
+
+        cells = self._in_process_cells(training_method, lora_config)
+        if training_method == LORA and not hasattr(model, "peft_config"):
+            model = self.create_lora_model(model, cells["train"].adapter)  # type: ignore[arg-type]
+        records = train_in_process(model, tokenizer, dataset, cells, self.device)
+        self._in_process += records
+        failed = next((record for record in records if record.status != OK), None)
+        if failed is not None:
+            return {"status": failed.status, "error": failed.error, "isolated": False}
+        rows = analyze(self._in_process, load_claims(self.config.claims)).rows
+        train_id = records[-1].cell_id
+        row = next(row for row in rows if row.cell_id == train_id)
+        return {"status": OK, **vars(row)}
+
+    def _in_process_cells(
+        self, training_method: str, lora_config: Mapping[str, Any] | None
+    ) -> dict[str, Cell]:
+        """Settings of the three passes of one arm, as the plan would make them."""
+        if training_method not in (FULL, LORA):
+            raise ConfigError(
+                f"training_method: must be {FULL!r} or {LORA!r}, got {training_method!r}"
+            )
+        if (training_method == LORA) != (lora_config is not None):
+            raise ConfigError(f"lora_config: {training_method} takes {lora_config!r}; see the docs")
+        one = self.config.to_dict()
+        if lora_config is not None:
+            one["lora_configurations"] = [dict(lora_config)]
+        cells = expand(load_config(one))
+        wanted = {"base": None, "memory": training_method, "train": training_method}
+        return {
+            kind: next(c for c in cells if c.kind == kind and c.training_method == method)
+            for kind, method in wanted.items()
+        }
+
+    # ---- log ------------------------------------------------------------------------------------
+
+    def _setup_logger(self) -> logging.Logger:
+        """The specification's logger: everything to the file, with time stamps."""
+        logger = logging.getLogger("LoRA_Benchmark")
+        logger.setLevel(logging.DEBUG)
+        logger.propagate = False
+        for handler in list(logger.handlers):
+            logger.removeHandler(handler)
+            handler.close()
+        self.store.create()
+        to_file = logging.FileHandler(self.store.path / "lora_benchmark.log", encoding="utf-8")
+        to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        to_console = logging.StreamHandler()
+        to_console.setLevel(logging.INFO)
+        logger.addHandler(to_file)
+        logger.addHandler(to_console)
+        return logger
+
+    def _note_start(self, facts: dict[str, Any]) -> None:
+        """config.yaml, environment.json, and the head of the log."""
+        environment = {**facts["environment"], "seeds": list(range(self.config.seeds))}
+        self.store.write_text("config.yaml", self.config.to_yaml())
+        self.store.write_json("environment.json", environment)
+        device = environment["device"]
+        self.logger.info("model: %s, %s parameters", facts["model"], f"{facts['parameters']:,}")
+        self.logger.info("device: %s (%s)", device["name"], device["type"])
+        if device.get("total_memory_bytes"):
+            self.logger.info("memory: %.1f GB", device["total_memory_bytes"] / 1e9)
+        if self.config.base_model_name != self.config.model_name:
+            self.logger.warning(
+                "base_model_name %s: cross-model cells are not run by this version; "
+                "its claims stay NOT_MEASURED",
+                self.config.base_model_name,
+            )
+
+    def _log_record(self, record: CellRecord) -> None:
+        if record.status == OK:
+            self.logger.info("%s: ok, %.1f s", record.cell_id, record.seconds.get("wall", 0.0))
+        else:
+            error = record.error or {}
+            self.logger.error(
+                "%s: %s, %s: %s",
+                record.cell_id,
+                record.status,
+                error.get("kind"),
+                error.get("message"),
+            )
+
+
+def analyze_folder(path: str | Path, claims: str | None = None) -> Analysis:
+    """Verdicts from the records of an output folder, without torch.
+
+    Where the folder holds a config.yaml, records of other settings are left out. Raises StoreError.
+    """
+    store = Store(path)
+    records = store.load_records()
+    if not records:
+        raise StoreError(f"{path}: holds no records; run the benchmark first")
+    asked = store.path / "config.yaml"
+    if asked.is_file():
+        config = load_config(asked)
+        records, claims = _planned(records, config), claims or config.claims
+    return analyze(records, load_claims(claims or "paper-r5"))
+
+
+def _planned(records: Sequence[CellRecord], config: LoRABenchmarkConfig) -> list[CellRecord]:
+    """The records that belong to a configuration; a folder may hold those of an older one."""
+    planned = {cell.id for cell in expand(config)}
+    return [record for record in records if record.cell_id in planned]
+
+
+class _LogOnly:
+    """Nobody watches; the log tells."""
+
+    def run_started(self, facts: dict[str, Any], cells: Sequence[Cell], kept: int) -> None:
+        pass
+
+    def cell_started(self, cell: Cell) -> None:
+        pass
+
+    def event(self, event: dict[str, Any]) -> None:
+        pass
+
+    def cell_ended(self, record: CellRecord) -> None:
+        pass

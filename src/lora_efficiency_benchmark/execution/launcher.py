@@ -1,0 +1,249 @@
+"""The parent side: one cell, one process. No torch here.
+
+A child that dies, hangs or is killed for memory becomes a failed record; the matrix goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ..config import LoRABenchmarkConfig
+from ..errors import LoraBenchError, OutOfMemoryCell, TimeLimitCell, UserError, WorkerDied
+from ..plan import Cell
+from ..results import FAILED, CellRecord
+
+EventHook = Callable[[dict[str, Any]], None]
+_LAST = ("record", "checked", "user_error", "error")
+_GRACE_SECONDS = 5.0
+_logger = logging.getLogger("LoRA_Benchmark")
+
+
+class LocalLauncher:
+    """Runs cells one after the other on this machine.
+
+    ``with LocalLauncher("auto") as launcher: record = launcher.run(cell, on_event)``
+    """
+
+    def __init__(self, isolation: str = "auto", time_limit_seconds: float | None = None) -> None:
+        self._asked = isolation
+        self._limit = time_limit_seconds
+        self._worker: _Worker | None = None
+
+    def __enter__(self) -> LocalLauncher:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._drop_worker()
+
+    def preflight(self, config: LoRABenchmarkConfig) -> dict[str, Any]:
+        """What can be checked before anything is measured. Raises UserError."""
+        answer = self._ask({"preflight": config.to_dict()}, lambda event: None, None)
+        if answer["event"] == "user_error":
+            raise UserError(answer["message"])
+        if answer["event"] != "checked":
+            raise LoraBenchError(f"the check before the run failed: {answer['message']}")
+        return dict(answer["facts"])
+
+    def run(self, cell: Cell, on_event: EventHook = lambda event: None) -> CellRecord:
+        """The record of one cell, whatever happens to its process."""
+        began = datetime.now(UTC)
+        start = time.perf_counter()
+        answer = self._ask({"cell": cell.to_dict()}, on_event, self._limit)
+        if answer["event"] == "record":
+            record = CellRecord.from_dict(answer["record"])
+            record.add_wall_seconds(time.perf_counter() - start)
+            return record
+        return CellRecord(
+            cell=cell,
+            status=FAILED,
+            started_at=began.isoformat(timespec="seconds"),
+            ended_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            error={"kind": answer.get("kind", "error"), "message": answer["message"]},
+        )
+
+    def _ask(
+        self, request: dict[str, Any], on_event: EventHook, limit: float | None
+    ) -> dict[str, Any]:
+        """Send one request; the event that ends it. A dead worker is replaced at the next call."""
+        if self._worker is None:
+            self._worker = _Worker(self._asked)
+        worker = self._worker
+        try:
+            answer = worker.ask(request, on_event, limit)
+        except BaseException:  # Ctrl-C included: no process outlives its question
+            self._drop_worker()
+            raise
+        if worker.isolation == "spawn" or not worker.alive():
+            self._drop_worker()
+        return answer
+
+    def _drop_worker(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+
+class _Worker:
+    """One child process and the threads that read it."""
+
+    def __init__(self, isolation: str) -> None:
+        self.isolation = isolation
+        self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._last_lines: deque[str] = deque(maxlen=3)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "lora_efficiency_benchmark.execution.worker", isolation],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,  # Ctrl-C reaches the parent only, which then ends the child
+        )
+        for target in (self._read_events, self._read_log):
+            threading.Thread(target=target, daemon=True).start()
+        ready = self._next(None)
+        if ready is None or ready["event"] != "ready":
+            self.close()
+            raise LoraBenchError(f"the worker process did not start{self._why()}")
+        self.isolation = ready["isolation"]
+        if self.isolation == "fork" and ready["device"] != "cpu":
+            self.close()
+            raise UserError("launcher.isolation: fork works on a CPU only; use auto or spawn")
+
+    def alive(self) -> bool:
+        """True while the child can take another request."""
+        return self._process.poll() is None
+
+    def ask(
+        self, request: dict[str, Any], on_event: EventHook, limit: float | None
+    ) -> dict[str, Any]:
+        """Send a request and follow its events to the one that ends it."""
+        deadline = None if limit is None else time.monotonic() + limit
+        killed_before = _oom_kills()
+        pid: int | None = None
+        answer: dict[str, Any] | None = None
+        self._send(request)
+        while True:
+            try:
+                event = self._next(deadline)
+            except queue.Empty:
+                self.close(pid)
+                limit_text = f"{(limit or 0) / 60:g} min"
+                return _failure(TimeLimitCell.kind, f"did not end within {limit_text}; stopped")
+            if event is None or event["event"] == "ended":
+                code = self._process.wait() if event is None else event["code"]
+                return answer or self._death(code, killed_before)
+            if event["event"] == "started":
+                pid = event["pid"]
+            elif event["event"] in _LAST:
+                answer = event
+                deadline = None
+            else:
+                on_event(event)
+
+    def close(self, pid: int | None = None) -> None:
+        """End the child and everything it started."""
+        for target in (pid, self._process.pid):
+            if target is not None:
+                _kill(target)
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+        try:
+            self._process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if stream is not None:
+                try:
+                    stream.close()
+                except (BrokenPipeError, OSError):
+                    pass
+
+    def _send(self, request: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(request, ensure_ascii=False) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # the end of the event stream tells the rest
+
+    def _next(self, deadline: float | None) -> dict[str, Any] | None:
+        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+        return self._events.get(timeout=timeout)
+
+    def _read_events(self) -> None:
+        assert self._process.stdout is not None
+        try:
+            for line in self._process.stdout:
+                self._events.put(json.loads(line))
+        except ValueError:  # closed, or a line cut short by the child's death
+            pass
+        self._events.put(None)
+
+    def _read_log(self) -> None:
+        assert self._process.stderr is not None
+        try:
+            for line in self._process.stderr:
+                text = line.rstrip()
+                if text:
+                    self._last_lines.append(text)
+                    _logger.debug("worker: %s", text)
+        except ValueError:
+            pass
+
+    def _death(self, code: int, killed_before: int | None) -> dict[str, Any]:
+        killed_after = _oom_kills()
+        if killed_before is not None and killed_after is not None and killed_after > killed_before:
+            return _failure(OutOfMemoryCell.kind, "the system killed the process for memory")
+        if code < 0:
+            name = signal.Signals(-code).name
+            hint = "; the system does so when memory runs out" if -code == signal.SIGKILL else ""
+            return _failure(WorkerDied.kind, f"the process was killed by {name}{hint}")
+        return _failure(WorkerDied.kind, f"the process ended with code {code}{self._why()}")
+
+    def _why(self) -> str:
+        return f" ({self._last_lines[-1][:200]})" if self._last_lines else ""
+
+
+def _failure(kind: str, message: str) -> dict[str, Any]:
+    return {"event": "error", "kind": kind, "message": message}
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _oom_kills() -> int | None:
+    """Processes the kernel has killed for memory since boot (Linux), else None."""
+    try:
+        for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    except OSError:
+        pass
+    return None

@@ -1,0 +1,141 @@
+"""The child side: ``python -m lora_efficiency_benchmark.execution.worker``.
+
+Two ways to give a cell a process of its own:
+
+    fork    this process imports torch, transformers and peft, touches no device and starts no
+            thread; each cell is a fork of it, so a cell does not pay for the imports again
+    spawn   this process runs one cell and ends; needed with an accelerator, whose driver does not
+            survive a fork
+
+Requests arrive on standard input, answers leave on standard output, one JSON object a line. When
+standard input closes, the parent is gone, and so is everything here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+import traceback
+from typing import Any
+
+from ..errors import LoraBenchError, UserError
+
+_POLL_SECONDS = 0.05
+
+
+class Channel:
+    """The conversation with the parent; everything else that prints goes to standard error."""
+
+    def __init__(self) -> None:
+        self._requests = os.fdopen(os.dup(0), "rb", buffering=0)
+        self._answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+        os.dup2(2, 1)
+
+    def send(self, event: dict[str, Any]) -> None:
+        """One event to the parent."""
+        self._answers.write(json.dumps(event, ensure_ascii=False) + "\n")
+        self._answers.flush()
+
+    def receive(self) -> dict[str, Any] | None:
+        """The next request; None when the parent is gone."""
+        line = self._requests.readline()
+        return json.loads(line) if line else None
+
+    def parent_is_gone(self, timeout: float) -> bool:
+        """Wait up to ``timeout`` seconds; True when the other end has closed."""
+        ready, _, _ = select.select([self._requests], [], [], timeout)
+        return bool(ready)  # no request comes while a cell runs: readable means closed
+
+
+def main() -> None:
+    """Announce the device, then serve requests."""
+    isolation = sys.argv[1] if len(sys.argv) > 1 else "auto"
+    channel = Channel()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    started = time.perf_counter()
+    _quiet_libraries()
+    from .. import cell  # noqa: F401  (the imports that every cell shares)
+    from ..measure.environment import accelerator_in_use
+
+    accelerator = accelerator_in_use()
+    if isolation == "auto":
+        isolation = "spawn" if accelerator else "fork"
+    channel.send(
+        {
+            "event": "ready",
+            "isolation": isolation,
+            "device": "accelerator" if accelerator else "cpu",
+            "import_seconds": time.perf_counter() - started,
+        }
+    )
+    while (request := channel.receive()) is not None:
+        if isolation == "spawn":
+            channel.send({"event": "started", "pid": os.getpid()})
+            _answer(request, channel)
+            return
+        _fork(request, channel)
+
+
+def _fork(request: dict[str, Any], channel: Channel) -> None:
+    """Answer one request in a fork; say how it ended."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            _answer(request, channel)
+            code = 0
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    channel.send({"event": "started", "pid": pid})
+    while True:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            channel.send({"event": "ended", "code": os.waitstatus_to_exitcode(status)})
+            return
+        if channel.parent_is_gone(_POLL_SECONDS):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            os._exit(1)
+
+
+def _answer(request: dict[str, Any], channel: Channel) -> None:
+    """Run what is asked; the last event is ``record``, ``checked`` or ``user_error``."""
+    from ..cell import run_cell
+    from ..config import load_config
+    from ..plan import Cell
+    from ..preflight import preflight
+
+    try:
+        if "preflight" in request:
+            channel.send({"event": "checked", "facts": preflight(load_config(request["preflight"]))})
+            return
+        record = run_cell(Cell.from_dict(request["cell"]), channel.send)
+        channel.send({"event": "record", "record": record.to_dict()})
+    except UserError as error:
+        channel.send({"event": "user_error", "message": str(error)})
+    except LoraBenchError as error:
+        channel.send({"event": "error", "message": str(error)})
+    except Exception as error:  # a defect, or a library's surprise: told, never silent
+        traceback.print_exc()
+        first = (str(error).strip().splitlines() or [""])[0]
+        channel.send({"event": "error", "message": f"{type(error).__name__}: {first}"[:300]})
+
+
+def _quiet_libraries() -> None:
+    """Progress bars of libraries would only fill the log."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+
+
+if __name__ == "__main__":
+    main()

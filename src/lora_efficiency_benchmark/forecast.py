@@ -1,0 +1,73 @@
+"""How long cells will take (row 2): a reference speed, corrected by what this run has seen. Pure.
+
+Seconds of a cell = fixed + training tokens x seconds a token + evaluated tokens x seconds a token.
+The reference is a measurement on one named machine (``presets/reference_speed.yaml``); every cell
+that ends corrects it by the ratio of seconds taken to seconds forecast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from .plan import Cell
+from .yaml_io import load_yaml_file
+
+_REFERENCE = Path(__file__).parent / "presets" / "reference_speed.yaml"
+
+
+@cache
+def reference_speed() -> dict[str, Any]:
+    """Seconds per token and per cell, with machine, model, date and command."""
+    return dict(load_yaml_file(_REFERENCE))
+
+
+def forecast_seconds(cell: Cell) -> float:
+    """Seconds the cell would take on the reference machine with the reference model."""
+    speed = reference_speed()
+    accumulation = int(cell.trainer_args.get("gradient_accumulation_steps", 1))
+    step_tokens = cell.batch_size * cell.max_length * accumulation
+    evaluated_tokens = cell.evaluation_size * cell.max_length
+    arm = "full" if cell.adapter is None else "lora"
+    seconds: float = speed["fixed_seconds"]
+    if cell.kind == "memory":
+        return seconds + cell.training_steps * step_tokens * speed[f"memory_{arm}_seconds_per_token"]
+    if cell.kind == "base":
+        return seconds + evaluated_tokens * speed["evaluate_seconds_per_token"]
+    passes = ceil(cell.training_steps / cell.eval_steps)  # the last one is the final evaluation
+    training = cell.training_steps * step_tokens * speed[f"train_{arm}_seconds_per_token"]
+    return seconds + training + passes * evaluated_tokens * speed["evaluate_seconds_per_token"]
+
+
+class Pace:
+    """Time left for a list of cells, corrected as cells end."""
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self._waiting = {cell.id: (cell.kind, forecast_seconds(cell)) for cell in cells}
+        self._taken: dict[str, tuple[float, float]] = {}  # kind -> (seconds taken, forecast)
+
+    def ended(self, cell: Cell, seconds: float) -> None:
+        """One cell is done."""
+        kind, forecast = self._waiting.pop(cell.id)
+        taken, expected = self._taken.get(kind, (0.0, 0.0))
+        self._taken[kind] = (taken + seconds, expected + forecast)
+
+    def seconds_of(self, cell: Cell) -> float:
+        """Seconds the whole cell will take, as far as known."""
+        kind, forecast = self._waiting[cell.id]
+        return forecast * self._ratio(kind)
+
+    def seconds_left(self, running: Cell | None = None, elapsed: float = 0.0) -> float:
+        """Seconds until the last cell ends; ``elapsed`` of the running one are already spent."""
+        left = sum(forecast * self._ratio(kind) for kind, forecast in self._waiting.values())
+        if running is not None:
+            left -= min(elapsed, self.seconds_of(running))
+        return max(0.0, left)
+
+    def _ratio(self, kind: str) -> float:
+        known = [self._taken[kind]] if kind in self._taken else list(self._taken.values())
+        expected = sum(forecast for _, forecast in known)
+        return sum(taken for taken, _ in known) / expected if expected else 1.0

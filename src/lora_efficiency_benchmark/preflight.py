@@ -1,0 +1,54 @@
+"""What can be known to fail before anything is measured (row 4): model, targets, arguments, data.
+
+The model is built on the meta device, from its configuration alone, so the check costs a second or
+two whatever the model's size.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import bf16_matmul, models
+from .config import LoRABenchmarkConfig
+from .dataset import load_split
+from .errors import ConfigError
+from .measure.environment import accelerator_in_use, describe_environment
+from .plan import expand
+from .training import settings_of, training_arguments
+
+
+def preflight(config: LoRABenchmarkConfig) -> dict[str, Any]:
+    """Facts for the head line of a run: ``{"model", "parameters", "arms", "environment"}``.
+
+    Raises ModelError, TargetModulesError, DataError or ConfigError.
+    """
+    model, tokenizer = models.load_model_structure(config.model_name, config.trust_remote_code)
+    for adapter in config.adapters:
+        models.check_targets(model, adapter.target_modules)
+    _check_length(config, model)
+    on_accelerator = accelerator_in_use()
+    trained = next(cell for cell in expand(config) if cell.kind == "train")
+    training_arguments(settings_of(trained, on_accelerator), config.output_dir)
+    load_split(
+        config.dataset,
+        train_size=max(config.dataset_sizes),
+        evaluation_size=config.evaluation_size,
+        seed=0,
+        tokenizer=tokenizer,
+    )
+    device = "cuda" if on_accelerator else "cpu"
+    return {
+        "model": models.display_name(config.model_name),
+        "parameters": models.count(model).total,
+        "environment": describe_environment(bf16_matmul.prepare(device)),
+    }
+
+
+def _check_length(config: LoRABenchmarkConfig, model: Any) -> None:
+    """Positions a model was never built for would be an index error, or worse, silence."""
+    longest = getattr(model.config, "max_position_embeddings", None)
+    if isinstance(longest, int) and config.max_length > longest:
+        raise ConfigError(
+            f"max_length: {config.max_length} is beyond the {longest} positions of "
+            f"{config.model_name}; lower it"
+        )

@@ -1,0 +1,139 @@
+"""The figure of gain kept against trainable parameters (row 6)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..analysis.values import Analysis, ArmSummary
+from ..plan import FULL
+from . import formats
+from .figure_style import Spec, number_axis
+from .label_placement import Box, place_labels
+from .tables import arm_name
+from .texts import Wording
+
+WIDTH, HEIGHT = 620, 300
+_LORA, _FULL, _CLAIM = "#0F7FBF", "#8C8C8C", "#C4500E"
+
+
+def quality_spec(analysis: Analysis, say: Wording) -> Spec | None:
+    """One panel a data size: a point an arm, its interval, and the claimed values."""
+    measured = [arm for arm in analysis.arms if _drawable(arm)]
+    if not any(arm.training_method != FULL for arm in measured):
+        return None
+    claimed = _claimed(analysis)
+    x_range, y_range = _ranges(measured, claimed)
+    sizes = list(dict.fromkeys(arm.dataset_size for arm in measured))
+    panels = []
+    for size in sizes:
+        points = [_point(arm, analysis, y_range, say) for arm in measured
+                  if arm.dataset_size == size]  # fmt: skip
+        panel = _panel(points, claimed, x_range, y_range, say)
+        if len(sizes) > 1:
+            panel["title"] = say("per_texts", n=f"{size:,}")
+        panels.append(panel)
+    return panels[0] if len(panels) == 1 else {"vconcat": panels}
+
+
+def _drawable(arm: ArmSummary) -> bool:
+    kept = arm.gain_retention
+    return arm.trainable_parameters > 0 and kept is not None and math.isfinite(kept)
+
+
+def _claimed(analysis: Analysis) -> dict[str, float]:
+    """Claimed trainable parameters (full / claimed ratio) and claimed share of the gain."""
+    full = next((a for a in analysis.arms if a.training_method == FULL), None)
+    found: dict[str, float] = {}
+    for claim in analysis.claims:
+        if claim.metric == "parameter_reduction_ratio" and full and full.trainable_parameters:
+            found.setdefault("x", full.trainable_parameters / claim.claimed)
+        elif claim.metric == "gain_retention":
+            found.setdefault("y", claim.claimed)
+    return found
+
+
+def _ranges(
+    arms: list[ArmSummary], claimed: dict[str, float]
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    xs = [arm.trainable_parameters for arm in arms] + ([claimed["x"]] if "x" in claimed else [])
+    ys = [arm.gain_retention or 0.0 for arm in arms] + [claimed.get("y", 1.0)]
+    margin = 0.15 * max(max(ys) - min(ys), 0.2)
+    return (min(xs) / 2, max(xs) * 2), (min(ys) - margin, max(ys) + margin)
+
+
+def _point(
+    arm: ArmSummary, analysis: Analysis, y_range: tuple[float, float], say: Wording
+) -> dict[str, Any]:
+    kept = arm.gain_retention or 0.0
+    row: dict[str, Any] = {"x": arm.trainable_parameters, "y": kept, "name": arm_name(arm, say)}
+    row["text"] = f"{row['name']}  {formats.percent(kept, say)}"
+    row["shape"] = "square" if arm.training_method == FULL else "circle"
+    row["colour"] = _FULL if arm.training_method == FULL else _LORA
+    interval = _interval(arm, analysis)
+    if interval is not None:  # drawn up to the frame; the table has the exact ends
+        row["low"], row["high"] = (min(max(end, y_range[0]), y_range[1]) for end in interval)
+    return row
+
+
+def _interval(arm: ArmSummary, analysis: Analysis) -> tuple[float, float] | None:
+    for claim in analysis.claims:
+        for found in claim.per_configuration if claim.metric == "gain_retention" else ():
+            if (found.configuration, found.dataset_size) == (arm.label, arm.dataset_size):
+                return found.ci95
+    return None
+
+
+def _panel(
+    points: list[dict[str, Any]],
+    claimed: dict[str, float],
+    x_range: tuple[float, float],
+    y_range: tuple[float, float],
+    say: Wording,
+) -> Spec:
+    marks = [*points]
+    if len(claimed) == 2:
+        marks.append({**claimed, "text": say("figure.quality.claimed"), "shape": "diamond",
+                      "colour": _CLAIM})  # fmt: skip
+    _add_labels(marks, x_range, y_range)
+    x = number_axis(say("figure.quality.x"), x_range, type="log")
+    x["axis"] = {"format": "~s", "tickCount": 5}
+    y = number_axis(say("figure.quality.y"), y_range)
+    y["axis"] = {"format": "~%", "tickCount": 6}
+    dashed = {"type": "rule", "strokeDash": [5, 4], "color": _CLAIM, "opacity": 0.8}
+    layers: list[Spec] = []
+    for axis, field in ((x, "x"), (y, "y")):
+        if field in claimed:
+            at = {field: {"field": "at", **axis}}
+            layers.append(_layer([{"at": claimed[field]}], dashed, at))
+    intervals = [row for row in points if "low" in row]
+    across = {"x": {"field": "x", **x}}
+    span = {**across, "y": {"field": "low", **y}, "y2": {"field": "high"}}
+    layers.append(_layer(intervals, {"type": "rule", "color": _LORA, "strokeWidth": 2}, span))
+    place = {**across, "y": {"field": "y", **y}}
+    style = {"shape": {"field": "shape", "type": "nominal", "scale": None},
+             "color": {"field": "colour", "type": "nominal", "scale": None}}  # fmt: skip
+    point = {"type": "point", "filled": True, "size": 110, "opacity": 1}
+    layers.append(_layer(marks, point, {**place, **style}))
+    name = {"x": {"field": "text_x", **x}, "y": {"field": "text_y", **y}, "text": {"field": "text"}}
+    layers.append(_layer(marks, {"type": "text", "align": "left", "baseline": "middle"}, name))
+    return {"width": WIDTH, "height": HEIGHT, "layer": layers}
+
+
+def _layer(values: list[dict[str, Any]], mark: Spec, encoding: Spec) -> Spec:
+    return {"data": {"values": values}, "mark": mark, "encoding": encoding}
+
+
+def _add_labels(
+    rows: list[dict[str, Any]], x_range: tuple[float, float], y_range: tuple[float, float]
+) -> None:
+    """Free places for the names, written back as data coordinates."""
+    low, high = (math.log10(end) for end in x_range)
+    across, down = WIDTH / (high - low), HEIGHT / (y_range[1] - y_range[0])
+    pixels = [
+        ((math.log10(row["x"]) - low) * across, (y_range[1] - row["y"]) * down) for row in rows
+    ]
+    frame = Box(0, 0, WIDTH, HEIGHT)
+    places = place_labels(pixels, [row["text"] for row in rows], frame)
+    for row, (x, y) in zip(rows, places, strict=True):
+        row["text_x"], row["text_y"] = 10 ** (x / across + low), y_range[1] - y / down

@@ -1,0 +1,164 @@
+"""The direction of imports, and who may do what: an ``ast`` walk over the whole package."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import lora_efficiency_benchmark
+
+PACKAGE = "lora_efficiency_benchmark"
+ROOT = Path(lora_efficiency_benchmark.__file__).parent
+ROW_NAMES = [
+    "errors units language",
+    "yaml_io adapters claims config presets",
+    "plan forecast",
+    "results store",
+    "dataset models model_cache precision collate bf16_matmul training evaluation measure cell "
+    "preflight inprocess doctor execution",
+    "analysis",
+    "report",
+    "benchmark cli",
+]
+ROWS = {name: row for row, names in enumerate(ROW_NAMES) for name in names.split()}
+HEAVY = {"torch", "transformers", "peft", "accelerate"}
+PRINTERS = {"cli", "report.terminal", "report.progress"}
+WRITE_CALLS = {"write_text", "write_bytes", "write_record", "mkdir", "rename", "replace", "touch"}
+
+
+def module_name(path: Path) -> str:
+    """``report/terminal.py`` -> ``report.terminal``; a package's ``__init__`` -> its name."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+
+def imports(name: str) -> Iterator[str]:
+    """Absolute names of everything a module imports, inside functions too."""
+    is_package = MODULES[name].name == "__init__.py"
+    here = [PACKAGE, *name.split(".")] if name else [PACKAGE]
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            up = node.level - (1 if is_package else 0)
+            base = here[: len(here) - up] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            yield source
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+def internal(name: str) -> set[str]:
+    """Top-level names of our own modules that a module imports."""
+    targets = {t.removeprefix(PACKAGE + ".") for t in imports(name) if t.startswith(PACKAGE + ".")}
+    return {top for target in targets if (top := target.split(".")[0]) in ROWS}
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    """Name of the function or method of every call."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            function = node.func
+            if isinstance(function, ast.Attribute):
+                yield function.attr, node
+            elif isinstance(function, ast.Name):
+                yield function.id, node
+
+
+ROOMS = [name for name in MODULES if name.split(".")[0] in ROWS]  # __init__ is a door, not a room
+
+
+def test_the_walk_resolves_relative_imports() -> None:
+    assert {"dataset", "errors", "plan", "models", "bf16_matmul"} <= internal("cell")
+    assert internal("dataset.corpora") == {"dataset", "errors"}
+    assert internal("dataset") == {"dataset"}
+
+
+def test_every_module_is_in_the_table() -> None:
+    unknown = {name for name in MODULES if name and name.split(".")[0] not in ROWS}
+    assert not unknown, f"give these modules a row in ROW_NAMES: {sorted(unknown)}"
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_no_import_points_to_a_later_row(name: str) -> None:
+    row = ROWS[name.split(".")[0]]
+    later = {target for target in internal(name) if ROWS[target] > row}
+    assert not later, f"row {row} must not import {sorted(later)}"
+
+
+@pytest.mark.parametrize("name", [n for n in ROOMS if n.split(".")[0] in ("analysis", "report")])
+def test_analysis_and_report_read_records_only(name: str) -> None:
+    assert not {target for target in internal(name) if ROWS[target] == 4}
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_nothing_imports_the_faces(name: str) -> None:
+    if name == "cli":  # the command line is a face of the Python class: it may call it
+        assert "cli" not in internal(name)
+        return
+    assert not internal(name) & {"benchmark", "cli"}
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_only_row_4_imports_torch(name: str) -> None:
+    heavy = {target.split(".")[0] for target in imports(name)} & HEAVY
+    if ROWS[name.split(".")[0]] != 4:
+        assert not heavy, f"{name} imports {sorted(heavy)}"
+
+
+def test_the_launching_parent_imports_no_torch() -> None:
+    """Not even through the modules it imports: the parent stays small and starts fast."""
+    if "execution.launcher" not in MODULES:
+        pytest.skip("execution/launcher.py is not there yet")
+    code = f"import {PACKAGE}.execution.launcher"
+    assert not heavy_modules_after(code)
+
+
+def test_importing_the_package_imports_no_torch() -> None:
+    assert not heavy_modules_after(f"import {PACKAGE}")
+
+
+def test_the_check_sees_torch_where_it_is() -> None:
+    assert "torch" in heavy_modules_after(f"import {PACKAGE}.collate")
+
+
+def heavy_modules_after(code: str) -> set[str]:
+    """Heavy packages loaded in a fresh interpreter after running ``code``."""
+    probe = f"{code}\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    return HEAVY & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("name", [n for n in ROOMS if n != "store"])
+def test_only_the_store_writes_records(name: str) -> None:
+    """No other module builds a path into the folder of the records, or writes one from the store."""
+    paths = [
+        node.lineno
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)
+        if isinstance(node.right, ast.Constant) and str(node.right.value).startswith("records")
+    ]
+    assert not paths, f"{name} reaches into records/ at lines {paths}; go through store.Store"
+    writes = [
+        node.lineno
+        for attribute, node in calls(TREES[name])
+        if attribute in WRITE_CALLS and "records_path" in ast.unparse(node)
+    ]
+    assert not writes, f"{name} writes into records/ at lines {writes}"
+
+
+@pytest.mark.parametrize("name", [n for n in ROOMS if n not in PRINTERS])
+def test_only_the_command_line_and_the_terminal_report_print(name: str) -> None:
+    prints = [node.lineno for called, node in calls(TREES[name]) if called == "print"]
+    assert not prints, f"{name} prints at lines {prints}"
+    text = ast.unparse(TREES[name])
+    assert "sys.stdout.write" not in text
+    assert "sys.stderr.write" not in text
