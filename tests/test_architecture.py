@@ -139,7 +139,7 @@ def heavy_modules_after(code: str) -> set[str]:
 
 @pytest.mark.parametrize("name", [n for n in ROOMS if n != "store"])
 def test_only_the_store_writes_records(name: str) -> None:
-    """No other module builds a path into the folder of the records, or writes one from the store."""
+    """No other module builds a path into the folder of the records, or writes there."""
     paths = [
         node.lineno
         for node in ast.walk(TREES[name])

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from factories import make_config
 
+from factories import make_config
 from lora_efficiency_benchmark.plan import (
     AS_PRACTISED,
     CONTROLLED,

@@ -8,8 +8,8 @@ import math
 from typing import Any
 
 import pytest
-from factories import make_config
 
+from factories import make_config
 from lora_efficiency_benchmark.errors import StoreError
 from lora_efficiency_benchmark.plan import expand
 from lora_efficiency_benchmark.results import (

@@ -32,14 +32,14 @@ def forecast_seconds(cell: Cell) -> float:
     step_tokens = cell.batch_size * cell.max_length * accumulation
     evaluated_tokens = cell.evaluation_size * cell.max_length
     arm = "full" if cell.adapter is None else "lora"
-    seconds: float = speed["fixed_seconds"]
-    if cell.kind == "memory":
-        return seconds + cell.training_steps * step_tokens * speed[f"memory_{arm}_seconds_per_token"]
-    if cell.kind == "base":
-        return seconds + evaluated_tokens * speed["evaluate_seconds_per_token"]
-    passes = ceil(cell.training_steps / cell.eval_steps)  # the last one is the final evaluation
-    training = cell.training_steps * step_tokens * speed[f"train_{arm}_seconds_per_token"]
-    return seconds + training + passes * evaluated_tokens * speed["evaluate_seconds_per_token"]
+    training = evaluation = 0.0
+    if cell.kind != "base":
+        per_token = speed[f"{cell.kind}_{arm}_seconds_per_token"]
+        training = cell.training_steps * step_tokens * per_token
+    if cell.kind != "memory":
+        passes = ceil(cell.training_steps / cell.eval_steps) if cell.kind == "train" else 1
+        evaluation = passes * evaluated_tokens * speed["evaluate_seconds_per_token"]
+    return float(speed["fixed_seconds"] + training + evaluation)
 
 
 class Pace:

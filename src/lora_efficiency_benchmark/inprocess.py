@@ -40,11 +40,16 @@ def train_in_process(
     examples = _examples(train_rows, tokenizer, length)
     held_out = _examples(held_out_rows, tokenizer, length)
     name = f"in-process:{_digest(train_rows)}"
-    size = {"dataset": name, "dataset_size": len(examples), "evaluation_size": len(held_out)}
     model.to(device)
     records = []
     for kind in ("base", "memory", "train"):
-        run = CellRun(dataclasses.replace(cells[kind], **size), device=device)
+        cell = dataclasses.replace(
+            cells[kind],
+            dataset=name,
+            dataset_size=len(examples),
+            evaluation_size=len(held_out),
+        )
+        run = CellRun(cell, device=device)
         run.record.isolated = False
         run.adopt(model, tokenizer)
         with run.guard():

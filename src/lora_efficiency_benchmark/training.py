@@ -120,11 +120,11 @@ def train(
         order = data_order(len(examples), settings.steps * per_step, settings.seed)
         timer = StepTimer(settings.on_accelerator)
         watch = _Watch(timer, settings, on_step, evaluate)
-        trainer = _OrderedTrainer(
+        trainer = OrderedTrainer(
             model=model,
             args=arguments,
-            train_dataset=[examples[i] for i in order],  # type: ignore[arg-type]
-            data_collator=lambda rows: pad_batch(rows, pad_token_id),  # type: ignore[arg-type]
+            train_dataset=[examples[i] for i in order],
+            data_collator=lambda rows: pad_batch(rows, pad_token_id),
             callbacks=[watch],
         )
         trainer.remove_callback(PrinterCallback)  # progress is ours, on_step
@@ -140,7 +140,7 @@ def train(
     }
 
 
-class _OrderedTrainer(Trainer):
+class OrderedTrainer(Trainer):
     """A Trainer that takes the texts in the order given."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:

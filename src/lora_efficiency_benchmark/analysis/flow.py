@@ -8,14 +8,15 @@ from typing import Any
 from ..claims import Claim
 from ..plan import AS_PRACTISED
 from ..results import CellRecord
+from .claim_verdicts import judge_claim
+from .findings import Findings
 from .joint import judge_joint
 from .metrics import measure
 from .pairing import Comparison, compare_arms
 from .rows import arm_summaries, failures, result_rows
 from .selection import Selection, select
 from .values import Analysis
-from .verdicts import judge_claim
-from .warnings import Findings, find_warnings
+from .warnings import find_warnings
 
 
 def analyze(records: Sequence[CellRecord], claims: Sequence[Claim]) -> Analysis:

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .claim_verdicts import JudgedClaim
 from .intervals import LEVEL
 from .sentences import Headline, headline
 from .values import (
@@ -33,7 +34,7 @@ from .values import (
     ConfigurationVerdict,
     JointVerdict,
 )
-from .verdicts import JudgedClaim, judge_configuration
+from .verdicts import judge_configuration
 from .wording import Text, listing, plural
 
 WORST_FIRST = (FAILED, PARTIAL, UNDECIDED, NOT_MEASURED, VERIFIED)

@@ -71,12 +71,11 @@ class Comparison:
 
 def compare_arms(selection: Selection) -> Comparison:
     """Build the arms and pair their seeds."""
-    labels = _labels(selection.records)
     left_out: list[str] = []
     arms = [
         arm
-        for adapter in labels
-        for arm in _arms(adapter, labels[adapter], selection.records, left_out)
+        for adapter in _methods(selection.records)
+        for arm in _arms(adapter, selection.records, left_out)
     ]
     full = [arm for arm in arms if arm.adapter is None]
     lora = [arm for arm in arms if arm.adapter is not None]
@@ -119,18 +118,11 @@ def eval_loss(record: CellRecord) -> float | None:
     return number(record.evaluation, "loss")
 
 
-def _labels(records: Iterable[CellRecord]) -> dict[AdapterSettings | None, str]:
-    """A distinct name for every method, full first, then by rank. Clashing labels get settings."""
-    methods = {r.cell.adapter for r in records if r.cell.training_method is not None}
-    adapters = sorted((a for a in methods if a is not None), key=_adapter_order)
-    plain = [adapter.label for adapter in adapters]
-    labels: dict[AdapterSettings | None, str] = {None: "full"} if None in methods else {}
-    for adapter in adapters:
-        label = adapter.label
-        if plain.count(label) > 1:
-            label = f"{label} (alpha={adapter.alpha:g}, dropout={adapter.dropout:g})"
-        labels[adapter] = label
-    return labels
+def _methods(records: Iterable[CellRecord]) -> list[AdapterSettings | None]:
+    """Every method that was tried: full fine-tuning (None) first, then adapters by rank."""
+    found = {r.cell.adapter for r in records if r.cell.training_method is not None}
+    adapters = sorted((a for a in found if a is not None), key=_adapter_order)
+    return [None, *adapters] if None in found else list(adapters)
 
 
 def _adapter_order(adapter: AdapterSettings) -> tuple[Any, ...]:
@@ -139,7 +131,6 @@ def _adapter_order(adapter: AdapterSettings) -> tuple[Any, ...]:
 
 def _arms(
     adapter: AdapterSettings | None,
-    label: str,
     records: Sequence[CellRecord],
     left_out: list[str],
 ) -> list[Arm]:
@@ -148,12 +139,15 @@ def _arms(
     memory = [r for r in own if r.cell.kind == "memory"]
     by_reading = {r.cell.reading: r for r in sorted(memory, key=_preference)}
     parameters = next((r.parameters for r in own if number(r.parameters, "trainable")), None)
+    label = own[0].cell.label
     arms = []
     for size in sorted({r.cell.dataset_size for r in train or memory}):
         here = [r for r in train if r.cell.dataset_size == size]
         chosen = _one_variant(here, label, left_out)
         failed = [r for r in (*here, *memory) if r.status != OK]
-        seeds = {r.cell.seed: r for r in sorted(chosen, key=_preference) if r.training}
+        seeds = {
+            r.cell.seed: r for r in sorted(chosen, key=_preference) if r.training or r.evaluation
+        }
         seeds = dict(sorted(seeds.items()))
         arms.append(Arm(label, adapter, size, seeds, by_reading, parameters, tuple(failed)))
     return arms
@@ -170,7 +164,7 @@ def _one_variant(records: list[CellRecord], label: str, left_out: list[str]) -> 
     if not groups:
         return []
     best = max(groups, key=lambda k: (len(groups[k]), max(r.started_at for r in groups[k]), str(k)))
-    left_out += [f"{label} at learning rate {key[0]:g}, {key[1]}" for key in groups if key != best]
+    left_out += [f"{label} at learning rate {key[0]}, {key[1]}" for key in groups if key != best]
     return groups[best]
 
 

@@ -64,10 +64,8 @@ def _subject(facts: Headline) -> Text:
     """``R-5 on smollm2-135m-instruct``; the claim's name is taken from its source."""
     found = {m[1] for c in facts.claims if (m := re.search(r"\bclaim ([A-Z]+-?\d+)", c.source))}
     model = PurePath(facts.model_name).name or facts.model_name
-    if len(found) == 1:
-        name = Text(found.copy().pop(), found.pop())
-    else:
-        name = Text("The claims", "主張")
+    shared = next(iter(found)) if len(found) == 1 else None
+    name = Text(shared or "The claims", shared or "主張")
     if not model:
         return name
     return Text(f"{name.en} on {model}", f"{name.ja}({model})")

@@ -146,7 +146,7 @@ WARNING_TEXTS: dict[str, WarningText] = {
         Text(
             "Give at least two dataset_sizes and enough training_steps for one pass over the "
             "largest.",
-            "dataset_sizes を2つ以上にし、最大のデータを1周できる training_steps を指定してください。",
+            "dataset_sizes を2つ以上にし、最大のデータを1周できる training_steps にしてください。",
         ),
     ),
     "lora_needs_more_memory": WarningText(

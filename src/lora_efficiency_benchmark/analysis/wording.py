@@ -27,7 +27,7 @@ _NOUNS = {
     "gain_retention": Text("quality", "品質"),
     "time_ratio": Text("time", "学習時間"),
 }
-_NUMBERS = "zero one two three four five six seven eight nine".split()
+_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 def quantity(value: float, metric: str) -> Text:

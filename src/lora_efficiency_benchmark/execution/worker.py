@@ -62,6 +62,8 @@ def main() -> None:
     from ..measure.environment import accelerator_in_use
 
     accelerator = accelerator_in_use()
+    if accelerator:
+        _repeat_exactly()
     if isolation == "auto":
         isolation = "spawn" if accelerator else "fork"
     channel.send(
@@ -124,6 +126,19 @@ def _answer(request: dict[str, Any], channel: Channel) -> None:
         traceback.print_exc()
         first = (str(error).strip().splitlines() or [""])[0]
         channel.send({"event": "error", "message": f"{type(error).__name__}: {first}"[:300]})
+
+
+def _repeat_exactly() -> None:
+    """Deterministic kernels on an accelerator, where there are any: the same seed, the same bits.
+
+    The workspace setting is what cuBLAS needs for it (CUDA toolkit documentation, "Results
+    reproducibility"). A CPU needs nothing: with the same threads it repeats.
+    """
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def _quiet_libraries() -> None:

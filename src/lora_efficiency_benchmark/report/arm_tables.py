@@ -25,6 +25,8 @@ from .tables import (
 )  # fmt: skip
 from .texts import Wording
 
+_FAILURE_LENGTH = 100  # characters
+
 
 def quality_table(analysis: Analysis, say: Wording) -> Table:
     """Loss, perplexity, bits per byte and what was kept of the gain; one value a seed."""
@@ -37,7 +39,7 @@ def _quality_row(arm: ArmSummary, say: Wording) -> tuple[Cell, ...]:
     cells = train_cells(arm)
     perplexities = [_perplexity(loss) for loss in arm.eval_losses]
     return (
-        _name(arm, say),
+        _name_and_failures(arm, say),
         line(f"{arm.dataset_size:,}"),
         _per_seed([formats.decimals(x, 3, say) for x in arm.eval_losses], cells, say),
         _per_seed([formats.decimals(x, 2, say) for x in perplexities], cells, say),
@@ -67,7 +69,7 @@ def _memory_row(
     metric = "parameter_reduction_ratio"
     reduction = formats.metric_value(metric, arm.parameter_reduction_ratio, say)
     return (
-        _name(arm, say),
+        line(arm_name(arm, say)),
         line(formats.count(arm.trainable_parameters or None, say), *any_cell),
         line(formats.count(arm.total_parameters or None, say), *any_cell),
         line(reduction, *any_cell),
@@ -103,14 +105,20 @@ def _time_row(analysis: Analysis, arm: ArmSummary, say: Wording) -> tuple[Cell, 
     if arm.saved_bytes is not None:
         saved += line(say(f"saved.{kind}"), quiet=True)
     return (
-        _name(arm, say),
+        line(arm_name(arm, say)),
         line(f"{arm.dataset_size:,}"),
         _per_seed([formats.duration(x, say) for x in arm.train_seconds], cells, say),
-        _linked(formats.ratio(arm.time_ratio, say), arm.time_ratio, cells),
+        _time_ratio(arm, cells, say),
         _linked(formats.decimals(arm.tokens_per_second, 0, say), arm.tokens_per_second, cells),
         saved,
         _linked(formats.metric_value("parameter_reduction_ratio", share, say), share, cells),
     )
+
+
+def _time_ratio(arm: ArmSummary, cells: tuple[str, ...], say: Wording) -> Cell:
+    if arm.training_method == FULL:
+        return line(say("reference"))
+    return _linked(formats.ratio(arm.time_ratio, say), arm.time_ratio, cells)
 
 
 def breakdown_table(analysis: Analysis, say: Wording) -> Table:
@@ -146,9 +154,10 @@ def _columns(keys: tuple[str, ...], say: Wording) -> tuple[str, ...]:
     return tuple(say(f"column.{key}") for key in keys)
 
 
-def _name(arm: ArmSummary, say: Wording) -> Cell:
-    failures = (Line(formats.clean(text), quiet=True) for text in arm.failures)
-    return (Line(arm_name(arm, say)), *failures)
+def _name_and_failures(arm: ArmSummary, say: Wording) -> Cell:
+    """The arm's name, and in short what went wrong; the whole message is further down."""
+    short = (formats.shorten(text, _FAILURE_LENGTH) for text in arm.failures)
+    return (*line(arm_name(arm, say)), *(Line(text, quiet=True) for text in short))
 
 
 def _linked(text: str, value: float | None, cells: tuple[str, ...]) -> Cell:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..analysis.values import Analysis, ClaimVerdict, ConfigurationVerdict
 from ..claims import NOISY_METRICS
+from ..plan import FULL
 from . import formats
 from .tables import Cell, Line, Table, line, memory_block
 from .texts import Wording
@@ -63,35 +64,55 @@ def _claim_row(
         Line(formats.clean(claim.text[say.language])),
         Line(say(f"metric.{claim.metric}"), quiet=True),
         Line(condition(analysis, claim, say), quiet=True),
+        Line(say("source", source=formats.clean(claim.source)), quiet=True),
     )
     claimed = line(formats.claimed_value(claim.metric, claim.claimed, say))
-    found = [_found(claim, label, say) for label in labels]
+    found = [_found(analysis, claim, label, say) for label in labels]
     return (head, claimed, *found, _overall(claim, say))
 
 
-def _found(claim: ClaimVerdict, label: str, say: Wording) -> Cell:
+def _found(analysis: Analysis, claim: ClaimVerdict, label: str, say: Wording) -> Cell:
     entries = [v for v in claim.per_configuration if v.configuration == label]
     if not entries:
         return line(say("not_measured"))
     several = len({v.dataset_size for v in entries}) > 1
-    return tuple(part for v in entries for part in _configuration(claim, v, several, say))
+    parts = (_configuration(analysis, claim, v, several, say) for v in entries)
+    return tuple(part for lines in parts for part in lines)
 
 
 def _configuration(
-    claim: ClaimVerdict, found: ConfigurationVerdict, several: bool, say: Wording
+    analysis: Analysis,
+    claim: ClaimVerdict,
+    found: ConfigurationVerdict,
+    several: bool,
+    say: Wording,
 ) -> list[Line]:
     verdict = Line(say(f"verdict.{found.verification}"), (), found.verification)
     lines = [verdict]
     if found.value is not None:
-        cells = found.cells if claim.basis != "ESTIMATED" else ()
+        cells = _behind(analysis, claim, found)
         lines.insert(0, Line(found_value(claim, found, say), cells))
     if several and found.dataset_size is not None:
-        lines.insert(0, Line(say("texts", n=f"{found.dataset_size:,}"), quiet=True))
+        lines.insert(0, Line(say("texts", n=f"{found.dataset_size:,}"), heading=True))
     if found.ci95 is not None:
         low, high = (formats.metric_value(claim.metric, end, say) for end in found.ci95)
         lines.append(Line(say("interval", low=low, high=high), quiet=True))
     note = _note(claim, found, say)
     return [*lines, Line(note, quiet=True)] if note else lines
+
+
+def _behind(
+    analysis: Analysis, claim: ClaimVerdict, found: ConfigurationVerdict
+) -> tuple[str, ...]:
+    """Records to link to, the arm's own first. Counts are alike in all records of an arm."""
+    if claim.basis == "ESTIMATED":
+        return ()
+    of_full = {c for arm in analysis.arms if arm.training_method == FULL for c in arm.cells}
+    own = [cell for cell in found.cells if cell not in of_full]
+    full = [cell for cell in found.cells if cell in of_full]
+    if claim.metric == "parameter_reduction_ratio":
+        own, full = own[:1], full[:1]
+    return (*own, *full)
 
 
 def _note(claim: ClaimVerdict, found: ConfigurationVerdict, say: Wording) -> str:
@@ -129,7 +150,7 @@ def _joint_found(analysis: Analysis, label: str, say: Wording) -> Cell:
     lines: list[Line] = []
     for entry in entries:
         if several and entry.get("dataset_size") is not None:
-            lines.append(Line(say("texts", n=f"{entry['dataset_size']:,}"), quiet=True))
+            lines.append(Line(say("texts", n=f"{entry['dataset_size']:,}"), heading=True))
         verdict = entry["verification"]
         lines.append(Line(say(f"verdict.{verdict}"), (), verdict))
     return tuple(lines) or line(say("not_measured"))

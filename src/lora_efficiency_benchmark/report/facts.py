@@ -106,4 +106,4 @@ def _both(train: Mapping[str, Any], held_out: Mapping[str, Any], key: str, say: 
 
 
 def _small_percent(share: float | None, say: Wording) -> str:
-    return say("not_measured") if share is None else say("percent", number=f"{100 * share:.2f}")
+    return say("not_measured") if share is None else f"{100 * share:.2f}%"

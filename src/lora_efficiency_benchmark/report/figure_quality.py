@@ -9,7 +9,7 @@ from ..analysis.values import Analysis, ArmSummary
 from ..plan import FULL
 from . import formats
 from .figure_style import Spec, number_axis
-from .label_placement import Box, place_labels
+from .label_placement import LINE, Box, place_labels
 from .tables import arm_name
 from .texts import Wording
 
@@ -59,7 +59,7 @@ def _ranges(
     xs = [arm.trainable_parameters for arm in arms] + ([claimed["x"]] if "x" in claimed else [])
     ys = [arm.gain_retention or 0.0 for arm in arms] + [claimed.get("y", 1.0)]
     margin = 0.15 * max(max(ys) - min(ys), 0.2)
-    return (min(xs) / 2, max(xs) * 2), (min(ys) - margin, max(ys) + margin)
+    return (min(xs) / 3, max(xs) * 2), (min(ys) - margin, max(ys) + margin)
 
 
 def _point(
@@ -95,9 +95,9 @@ def _panel(
     if len(claimed) == 2:
         marks.append({**claimed, "text": say("figure.quality.claimed"), "shape": "diamond",
                       "colour": _CLAIM})  # fmt: skip
-    _add_labels(marks, x_range, y_range)
+    _add_labels(marks, claimed, x_range, y_range)
     x = number_axis(say("figure.quality.x"), x_range, type="log")
-    x["axis"] = {"format": "~s", "tickCount": 5}
+    x["axis"] = {"format": "~s", "tickCount": 5, "grid": False}
     y = number_axis(say("figure.quality.y"), y_range)
     y["axis"] = {"format": "~%", "tickCount": 6}
     dashed = {"type": "rule", "strokeDash": [5, 4], "color": _CLAIM, "opacity": 0.8}
@@ -115,8 +115,14 @@ def _panel(
              "color": {"field": "colour", "type": "nominal", "scale": None}}  # fmt: skip
     point = {"type": "point", "filled": True, "size": 110, "opacity": 1}
     layers.append(_layer(marks, point, {**place, **style}))
+    leader = {**place, "x2": {"field": "edge_x"}, "y2": {"field": "edge_y"}}
+    thin = {"type": "rule", "color": _FULL, "strokeWidth": 1}
+    layers.insert(0, _layer([row for row in marks if row["far"]], thin, leader))
     name = {"x": {"field": "text_x", **x}, "y": {"field": "text_y", **y}, "text": {"field": "text"}}
-    layers.append(_layer(marks, {"type": "text", "align": "left", "baseline": "middle"}, name))
+    for align in ("left", "right"):
+        chosen = [row for row in marks if row["align"] == align]
+        text = {"type": "text", "align": align, "baseline": "middle"}
+        layers.append(_layer(chosen, text, name))
     return {"width": WIDTH, "height": HEIGHT, "layer": layers}
 
 
@@ -125,15 +131,39 @@ def _layer(values: list[dict[str, Any]], mark: Spec, encoding: Spec) -> Spec:
 
 
 def _add_labels(
-    rows: list[dict[str, Any]], x_range: tuple[float, float], y_range: tuple[float, float]
+    rows: list[dict[str, Any]],
+    claimed: dict[str, float],
+    x_range: tuple[float, float],
+    y_range: tuple[float, float],
 ) -> None:
-    """Free places for the names, written back as data coordinates."""
+    """Free places for the names, off the lines, written back as data coordinates."""
     low, high = (math.log10(end) for end in x_range)
     across, down = WIDTH / (high - low), HEIGHT / (y_range[1] - y_range[0])
-    pixels = [
-        ((math.log10(row["x"]) - low) * across, (y_range[1] - row["y"]) * down) for row in rows
+
+    def right(value: float) -> float:
+        return (math.log10(value) - low) * across
+
+    def below(value: float) -> float:
+        return (y_range[1] - value) * down
+
+    pixels = [(right(row["x"]), below(row["y"])) for row in rows]
+    intervals = [
+        Box(x - 3, below(row["high"]), x + 3, below(row["low"]))
+        for row, (x, _) in zip(rows, pixels, strict=True)
+        if "low" in row
     ]
+    lines = (
+        [Box(right(claimed["x"]) - 2, 0, right(claimed["x"]) + 2, HEIGHT)] if "x" in claimed else []
+    )
+    if "y" in claimed:
+        lines.append(Box(0, below(claimed["y"]) - 2, WIDTH, below(claimed["y"]) + 2))
     frame = Box(0, 0, WIDTH, HEIGHT)
-    places = place_labels(pixels, [row["text"] for row in rows], frame)
-    for row, (x, y) in zip(rows, places, strict=True):
-        row["text_x"], row["text_y"] = 10 ** (x / across + low), y_range[1] - y / down
+    boxes = place_labels(pixels, [row["text"] for row in rows], frame, intervals, lines)
+    for row, box, (x, y) in zip(rows, boxes, pixels, strict=True):
+        middle = (box.top + box.bottom) / 2
+        row["align"] = "right" if box.right < x else "left"  # the text begins or ends here
+        start = box.right if box.right < x else box.left
+        row["far"] = abs(middle - y) > 1.5 * LINE  # a thin line then leads from point to name
+        edge_x, edge_y = min(max(x, box.left), box.right), box.top if middle > y else box.bottom
+        row["text_x"], row["edge_x"] = (10 ** (px / across + low) for px in (start, edge_x))
+        row["text_y"], row["edge_y"] = (y_range[1] - py / down for py in (middle, edge_y))

@@ -7,6 +7,8 @@ of Okabe and Ito, lightened so that dark text can stand on them; every mark is a
 
 from __future__ import annotations
 
+import functools
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -40,9 +42,15 @@ class Figure:
 
     def to_svg(self) -> str:
         """SVG text with real text in it. Only for figures that have a specification."""
-        import vl_convert
+        return _render(json.dumps({**(self.spec or {}), "config": CONFIG}))
 
-        return str(vl_convert.vegalite_to_svg({**(self.spec or {}), "config": CONFIG}))
+
+@functools.lru_cache(maxsize=16)
+def _render(spec: str) -> str:
+    """SVG of a specification; the page and the figure files ask for the same ones."""
+    import vl_convert
+
+    return str(vl_convert.vegalite_to_svg(spec))
 
 
 def build_figures(analysis: Analysis, language: str) -> list[Figure]:
@@ -121,8 +129,12 @@ def _memory_panel(arms: list[ArmSummary], reading: str, longest: float, say: Wor
         "mark": {"type": "text", "align": "left", "dx": 6, "fontWeight": 600},
         "encoding": {"x": {"field": "end", **axis}, "y": y, "text": {"field": "words"}},
     }
-    title = f"{say(f'reading.{reading}')}: {say(f'precision.{reading}')}"
-    return {"title": title, "width": 620, "height": {"step": 30}, "layer": [bars, inside, after]}
+    return {
+        "title": say(f"precision.{reading}"),
+        "width": 620,
+        "height": {"step": 30},
+        "layer": [bars, inside, after],
+    }
 
 
 def _parts(arm: ArmSummary, reading: str, longest: float, say: Wording) -> list[dict[str, Any]]:
@@ -134,7 +146,7 @@ def _parts(arm: ArmSummary, reading: str, longest: float, say: Wording) -> list[
         if width <= 0:
             continue
         name = say(f"part.{key}")
-        fits = width / longest * 620 > 8 + 6.6 * formats.text_width(name)
+        fits = width / longest * 620 > 8 + 6.0 * formats.text_width(name)
         row = {"arm": arm_name(arm, say), "part": name, "start": start, "end": start + width}
         rows.append({**row, "middle": start + width / 2, "name": name if fits else ""})
         start += width
@@ -178,7 +190,11 @@ def curves_spec(analysis: Analysis, say: Wording) -> Spec | None:
 
     square = {"type": "point", "shape": "square", "filled": True, "size": 55, "color": _LORA}
     layers = [
-        layer("full", "training", {"type": "line", "color": _FULL, "strokeWidth": 1.2}),
+        layer(
+            "full",
+            "training",
+            {"type": "line", "color": _FULL, "strokeWidth": 1.4, "strokeDash": [4, 3]},
+        ),
         layer("own", "training", {"type": "line", "color": _LORA, "strokeWidth": 1.6}),
         layer("own", "held-out", {**square, "opacity": 1}),
     ]
@@ -241,7 +257,7 @@ def time_spec(analysis: Analysis, say: Wording) -> Spec | None:
     layers: list[Spec] = [
         {"data": {"values": bars}, "mark": {"type": "bar", "color": "#7CC4F0"}, "encoding": at},
         {"data": {"values": dots}, "mark": {"type": "point", "filled": True, "color": "#111111",
-                                            "size": 28, "opacity": 1}, "encoding": at},
+                                            "size": 20, "opacity": 1}, "encoding": at},
         {"data": {"values": bars}, "mark": words_mark, "encoding": end},
     ]  # fmt: skip
     return {"width": 620, "height": {"step": 30}, "layer": layers}

@@ -8,7 +8,7 @@ import unicodedata
 from urllib.parse import quote
 
 from ..analysis.wording import quantity
-from ..units import GIB, format_duration, to_gib, to_mib
+from ..units import GIB, MIB, format_duration, to_gib, to_mib
 from .texts import Wording
 
 
@@ -16,6 +16,12 @@ def clean(text: object) -> str:
     """One line without control, bidirectional-override and unpaired surrogate characters."""
     flat = re.sub(r"\s+", " ", str(text))
     return "".join(c for c in flat if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
+
+
+def shorten(text: object, length: int) -> str:
+    """``clean``, cut to a number of characters."""
+    flat = clean(text)
+    return flat if len(flat) <= length else flat[: length - 1].rstrip() + "…"
 
 
 def record_href(cell_id: str) -> str:
@@ -43,7 +49,7 @@ def ratio(value: float | None, say: Wording) -> str:
 
 
 def percent(value: float | None, say: Wording) -> str:
-    """``0.8212 -> "82.1 %"``."""
+    """``0.8212 -> "82.1%"``."""
     return metric_value("gain_retention", value, say)
 
 
@@ -55,15 +61,19 @@ def bounded(value: str, bound: str | None, say: Wording) -> str:
 def claimed_value(metric: str, value: float, say: Wording) -> str:
     """A claimed value without decimals nobody claimed: ``200x``, ``2x``, ``100%``."""
     if metric == "gain_retention":
-        return say("percent", number=f"{100 * value:g}")
+        return f"{100 * value:g}%"
     return say("ratio", number=f"{value:g}")
 
 
 def size(nbytes: float | None, say: Wording) -> str:
-    """Bytes as GiB, below one GiB as MiB."""
+    """Bytes in the largest fitting of GiB, MiB and KiB."""
     if nbytes is None or not math.isfinite(nbytes):
         return decimals(nbytes, 0, say)
-    return f"{to_gib(nbytes):.2f} GiB" if nbytes >= GIB else f"{to_mib(nbytes):,.1f} MiB"
+    if nbytes >= GIB:
+        return f"{to_gib(nbytes):.2f} GiB"
+    if nbytes >= MIB:
+        return f"{to_mib(nbytes):,.1f} MiB"
+    return f"{1024 * to_mib(nbytes):,.1f} KiB" if nbytes else "0"
 
 
 def count(value: int | None, say: Wording) -> str:
@@ -72,10 +82,10 @@ def count(value: int | None, say: Wording) -> str:
 
 
 def duration(seconds: float | None, say: Wording) -> str:
-    """``75 -> "1:15"``; below ten seconds with a decimal, so that nothing reads as 0."""
+    """``75 -> "1:15"``; below ten seconds two digits, so that nothing reads as 0."""
     if seconds is None or not math.isfinite(seconds):
         return decimals(seconds, 0, say)
-    return format_duration(seconds) if seconds >= 10 else f"{seconds:.1f} s"
+    return format_duration(seconds) if seconds >= 10 else f"{seconds:.2g} s"
 
 
 def rate(value: float | None, say: Wording) -> str:

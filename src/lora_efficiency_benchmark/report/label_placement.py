@@ -6,15 +6,16 @@ y downwards, as in SVG.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .formats import text_width
 
 FONT_SIZE = 12
-_CHARACTER = 0.60 * FONT_SIZE  # width of a narrow character, on the generous side
-_LINE = FONT_SIZE + 3
+_CHARACTER = 0.57 * FONT_SIZE  # width of a narrow character, on the generous side
+LINE = FONT_SIZE + 3
 _GAP = 9  # from the point to its name
+_LINES_AWAY = [0, -1, 1, *(sign * n for n in range(2, 10) for sign in (-1, 1))]
 
 
 @dataclass(frozen=True)
@@ -42,26 +43,44 @@ class Box:
 
 
 def place_labels(
-    points: Sequence[tuple[float, float]], texts: Sequence[str], frame: Box
-) -> list[tuple[float, float]]:
-    """Left edge and vertical middle of each text, in the order given."""
-    taken = [Box(x - 6, y - 6, x + 6, y + 6) for x, y in points]
-    places: list[tuple[float, float]] = [(0.0, 0.0)] * len(points)
+    points: Sequence[tuple[float, float]],
+    texts: Sequence[str],
+    frame: Box,
+    solid: Sequence[Box] = (),
+    faint: Sequence[Box] = (),
+) -> list[Box]:
+    """A box for each text, in the order given.
+
+    ``solid`` marks are never covered while there is room; ``faint`` ones rather than move a name
+    away from its point.
+    """
+    taken = [*solid, *(Box(x - 6, y - 6, x + 6, y + 6) for x, y in points)]
+    boxes = [frame] * len(points)
     for i in sorted(range(len(points)), key=lambda i: points[i]):
-        candidates = list(_around(points[i], _CHARACTER * text_width(texts[i])))
-        free = (b for b in candidates if b.inside(frame) and not any(b.covers(t) for t in taken))
-        box = next(free, candidates[0])
+        near, far = _around(points[i], _CHARACTER * text_width(texts[i]))
+        box = (
+            _first_free(near, frame, [*taken, *faint])
+            or _first_free(near, frame, taken)
+            or _first_free(far, frame, [*taken, *faint])
+            or near[0]
+        )
         taken.append(box)
-        places[i] = (box.left, (box.top + box.bottom) / 2)
-    return places
+        boxes[i] = box
+    return boxes
 
 
-def _around(point: tuple[float, float], width: float) -> Iterator[Box]:
-    """Right, left, then above and below at growing distance."""
+def _first_free(candidates: Sequence[Box], frame: Box, taken: Sequence[Box]) -> Box | None:
+    free = (b for b in candidates if b.inside(frame) and not any(b.covers(t) for t in taken))
+    return next(free, None)
+
+
+def _around(point: tuple[float, float], width: float) -> tuple[list[Box], list[Box]]:
+    """Places within one line of the point, and further away: right, left, centred."""
     x, y = point
-    lefts = (x + _GAP, x - _GAP - width)
-    for distance in range(10):
-        for shift in {0: (0,)}.get(distance, (-distance, distance)):
-            middle = y + shift * _LINE
-            for left in (*lefts, x - width / 2) if distance else lefts:
-                yield Box(left, middle - _LINE / 2, left + width, middle + _LINE / 2)
+    lefts = (x + _GAP, x - _GAP - width, x - width / 2)
+    boxes = [
+        Box(left, y + lines * LINE - LINE / 2, left + width, y + lines * LINE + LINE / 2)
+        for lines in _LINES_AWAY
+        for left in lefts[: 3 if lines else 2]
+    ]
+    return boxes[:8], boxes[8:]

@@ -98,7 +98,7 @@ def _cell(lines: tuple[Line, ...]) -> str:
 
 def _line(line: Line) -> str:
     text = escape(line.text)
-    if line.verdict:
+    if line.verdict or line.heading:
         return f"**{text}**"
     if not line.cells:
         return text

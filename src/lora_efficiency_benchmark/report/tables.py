@@ -28,6 +28,7 @@ class Line:
     cells: tuple[str, ...] = ()  # ids of the records behind it
     verdict: str | None = None  # VERIFIED, ...: shown as a label
     quiet: bool = False  # less important: smaller
+    heading: bool = False  # names the lines below it
 
 
 Cell = tuple[Line, ...]

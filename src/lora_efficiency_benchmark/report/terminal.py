@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 
 from ..analysis.values import Analysis, ClaimVerdict
 from . import formats
 from .claims_table import configuration_labels, found_value
 from .texts import Wording, wording
 
-_FOUND_WIDTH = 44  # columns the values may take before the other columns are narrowed
-# A piece that is never broken: a run of narrow characters, or one wide character together with the
-# punctuation that may not begin a line.
-_PIECE = re.compile(r"[!-\u2fff]+|\s+|.[、。)」]*")
+_CLAIM_WIDTH = 16  # with less room than this for the claim, the other columns wrap too
+_BORDERS = 13  # of four columns: five lines and a space on both sides of each text
+# A piece that is never broken: a run of narrow characters or one wide character, with the brackets
+# that may not end a line before it and the characters that may not begin one after it.
+_PIECE = re.compile(
+    r"\s+|[(「]*(?:[!-')-\u2fff]+|\S)[、。)」ーァィゥェォッャュョぁぃぅぇぉっゃゅょ]*"
+)
 
 
 def render_terminal(analysis: Analysis, language: str, width: int = 100) -> str:
@@ -56,17 +60,19 @@ def _table(
 
     if not analysis.claims:
         return [say("none.claims")], []
+    titles = [say(f"column.{key}") for key in ("claim", "claimed", "found", "verdict")]
     footnotes: list[str] = []
     rows = [_row(claim, labels, footnotes, say) for claim in analysis.claims]
-    widest = max(formats.text_width(part) for row in rows for part in row[2].split("\n"))
+    left = width - _BORDERS - sum(_widest(row[i] for row in [titles, *rows]) for i in (1, 2, 3))
+    fits = left >= _CLAIM_WIDTH
     table = Table(box=box.SQUARE)
-    for key, justify in (("claim", "left"), ("claimed", "right"), ("found", "left")):
-        least = min(widest, _FOUND_WIDTH) if key == "found" and width >= 90 else None
-        title = Text(say(f"column.{key}"))
-        table.add_column(title, justify=justify, overflow="fold", min_width=least)  # type: ignore[arg-type]
-    table.add_column(Text(say("column.verdict")), overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
+    table.add_column(titles[0], overflow="fold")
+    table.add_column(titles[1], justify="right", no_wrap=fits)
+    for title in titles[2:]:
+        table.add_column(title, overflow="fold", no_wrap=fits)
+    for claim, *rest in rows:
+        name = "\n".join(wrap(claim, left)) if fits else claim
+        table.add_row(*map(Text, (name, *rest)))
     out = StringIO()
     console = Console(file=out, width=width, color_system=None, force_terminal=False,
                       legacy_windows=False)  # fmt: skip
@@ -74,9 +80,13 @@ def _table(
     return out.getvalue().splitlines(), footnotes
 
 
+def _widest(texts: Iterable[str]) -> int:
+    return max(formats.text_width(line) for text in texts for line in text.split("\n"))
+
+
 def _row(
     claim: ClaimVerdict, labels: list[str], footnotes: list[str], say: Wording
-) -> tuple[str, str, str, str]:
+) -> tuple[str, ...]:
     text = formats.clean(claim.text[say.language])
     verdict = say(f"verdict.{claim.verification}")
     note = _footnote(claim, say)

@@ -69,7 +69,7 @@ _HEADINGS = {
         "数値のリンク先は、その数値の元になった記録(JSON)です。",
         "Every number links to the record (JSON) it comes from.",
     ),
-    "record": _t("記録", "record"),
+    "source": _t("出典: {source}", "source: {source}"),
     "record.link": _t("この数値の記録 {cell}", "record of this number: {cell}"),
     "mean": _t("平均", "mean"),
     "joint.row": _t("すべての主張を同時に", "all claims at once"),
@@ -116,7 +116,7 @@ _COLUMNS = {
     "column.time_ratio": _t("フルとの時間比", "full's time / this arm's"),
     "column.throughput": _t("トークン/秒", "tokens/s"),
     "column.saved": _t("保存サイズ", "saved size"),
-    "column.saved_share": _t("モデル全体の保存サイズ比", "whole model / this arm"),
+    "column.saved_share": _t("保存サイズの縮小倍率", "whole model / this arm"),
     "column.reading": _t("条件", "reading"),
     "column.peak": _t("ピーク(確保量)", "peak allocated"),
     "column.phase": _t("ピークの時点", "peak reached in"),
@@ -134,9 +134,8 @@ _VALUES = {
     "verdict.NOT_MEASURED": _t("未測定 (NOT_MEASURED)", "NOT_MEASURED"),
     "not_measured": _t("未測定", "not measured"),
     "not_finite": _t("有限でない値", "not a finite number"),
+    "reference": _t("基準", "reference"),
     "estimated": _t("推定", "ESTIMATED"),
-    "measured": _t("測定", "measured"),
-    "percent": _t("{number}%", "{number} %"),
     "ratio": _t("{number}倍", "{number}x"),
     "bound.lower": _t("{value}超", "over {value}"),
     "bound.upper": _t("{value}未満", "under {value}"),
@@ -147,8 +146,6 @@ _VALUES = {
     "texts": _t("{n}件", "{n} texts"),
     "per_texts": _t("学習テキスト{n}件", "{n} training texts"),
     "full": _t("フル", "full"),
-    "base.arm": _t("学習前", "base"),
-    "trained_full": _t("フルファインチューニング", "full fine-tuning"),
     "saved.adapter": _t("アダプターのみ", "adapter only"),
     "saved.model": _t("モデル全体", "whole model"),
     "metric.parameter_reduction_ratio": _t(
@@ -164,7 +161,7 @@ _VALUES = {
         "gain kept = (base loss - LoRA loss) / (base loss - full loss)",
     ),
     "metric.time_ratio": _t("フルの学習時間 ÷ LoRAの学習時間", "training time of full / of LoRA"),
-    "precision.controlled": _t("精度は両者同じ", "same precision for both arms"),
+    "precision.controlled": _t("同一精度", "same precision for both arms"),
     "precision.as-practised": _t(
         "慣用の設定(LoRAの凍結重みはbf16)", "as practised (LoRA on a frozen bf16 base)"
     ),
@@ -195,7 +192,6 @@ _VALUES = {
     "kind.time_limit": _t("制限時間超過", "time limit"),
     "kind.worker_died": _t("プロセスの異常終了", "worker died"),
     "kind.error": _t("エラー", "error"),
-    "limit.cause": _t("原因", "Cause"),
     "limit.next": _t("次の一手", "Next step"),
 }
 
@@ -232,17 +228,17 @@ _FIGURES = {
     "figure.quality.y": _t("改善幅の維持率", "gain kept"),
     "figure.memory": _t("ピーク時のメモリ内訳", "Memory at the peak"),
     "figure.memory.caption": _t(
-        "棒の右の倍率は、フルのピークがその構成の何倍か。両方の棒に同じ大きさで残るのが活性値とロジット。",
-        "The ratio on each bar is full's peak over this arm's. Activations and logits stay nearly "
-        "the same for both arms.",
+        "棒の右の倍率は、フルのピークがその構成の何倍か。棒の各部分はピークの瞬間に確保されていたもの。",
+        "The ratio on each bar is full's peak over this arm's. The parts are what was allocated at "
+        "the moment of the peak.",
     ),
     "figure.memory.x": _t("ピークメモリ(確保量、GiB)", "peak allocated (GiB)"),
     "figure.memory.legend": _t("内訳", "part"),
     "figure.curves": _t("学習曲線", "Training curves"),
     "figure.curves.caption": _t(
-        "実線は学習損失(シードごと)、四角は評価損失。灰色はフルファインチューニングの学習損失。",
-        "Solid lines: training loss, one a seed; squares: held-out loss. Grey: training loss of "
-        "full fine-tuning.",
+        "実線は学習損失(シードごと)、四角は評価損失。灰色の破線はフルファインチューニングの学習損失。",
+        "Solid lines: training loss, one a seed; squares: held-out loss. Grey, dashed: training "
+        "loss of full fine-tuning.",
     ),
     "figure.curves.x": _t("ステップ", "step"),
     "figure.curves.y": _t("損失 (nat/トークン)", "loss (nats per token)"),
@@ -297,8 +293,8 @@ _METHOD = {
         "「平均」は仕様どおりの構成間の平均で、構成ごとの差を隠すことがある。",
         "Parameters and memory are judged by value, per configuration, without an interval. "
         "Quality is judged by a 95% interval over seeds; one seed is undecided. The joint verdict "
-        "asks whether one configuration meets all claims at once. The mean over configurations is the "
-        "specification's, and can hide what single configurations do.",
+        "asks whether one configuration meets all claims at once. The mean over configurations "
+        "is the specification's, and can hide what single configurations do.",
     ),
     "method.time": _t(
         "学習時間は最適化ステップのみ。読み込み、評価、保存は含まない。",
@@ -313,13 +309,9 @@ _METHOD = {
 METHOD_KEYS = tuple(_METHOD)
 _TERMINAL = {
     "terminal.configurations": _t("構成の順: {labels}", "configurations, in this order: {labels}"),
-    "terminal.mean": _t(
-        "仕様の平均は{mean}。{reason}", "the specification's mean is {mean}; {reason}"
-    ),
     "terminal.failures": _t(
         "結果が得られなかった測定: {n}件({kinds})", "cells without a result: {n} ({kinds})"
     ),
-    "terminal.warnings": _t("言えないこと: {causes}", "cannot show: {causes}"),
 }
 
 TEXTS: dict[str, dict[str, str]] = {

@@ -1,0 +1,187 @@
+"""Warnings about the records, and about how far the verdicts carry (row 5).
+
+A check returns the detail to fill in, or None where there is nothing to warn about.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ..claims import NOISY_METRICS
+from ..results import OK
+from .findings import TIE, Findings, join_texts, same_text
+from .pairing import Pair, number
+from .values import FAILED, PARTIAL, UNDECIDED, VERIFIED
+from .wording import Text, plural, quantity
+
+FEW_DOCUMENTS = 50
+"""Below this one unusual document carries more than 2 % of the score."""
+
+NGRAM_SHARE = 0.1
+"""Different documents of one field share a few percent of their character 13-grams (set phrases);
+a tenth means copied passages."""
+
+
+def environments_differ(f: Findings) -> Text | None:
+    """Records of other hardware or versions were left out."""
+    others = same_text(f.selection.other_environments)
+    if others is None:
+        return None
+    count = f.selection.environment_left_out
+    return Text(f"{others.en}, {plural(count, 'record')}", f"{others.ja}、記録{count}件")
+
+
+def settings_mixed(f: Findings) -> Text | None:
+    """Results of other settings or learning rates were left out."""
+    count = f.selection.settings_left_out
+    lines = [Text(name, name) for name in f.comparison.variants_left_out]
+    if count:
+        lines.append(
+            Text(plural(count, "record") + " with other settings", f"設定違いの記録{count}件")
+        )
+    return join_texts(lines)
+
+
+def arms_differ(f: Findings) -> Text | None:
+    """Runs that should have been paired could not be."""
+    return same_text((*f.selection.differences, *f.comparison.differences))
+
+
+def cells_failed(f: Findings) -> Text | None:
+    """Cells without a result."""
+    return same_text(
+        f"{r.cell.kind} {r.cell.label} ({(r.error or {}).get('kind', r.status)})"
+        for r in f.selection.records
+        if r.status != OK
+    )
+
+
+# ---- how far the verdicts carry -----------------------------------------------------------------
+
+
+def mean_hides_failures(f: Findings) -> Text | None:
+    """A claim whose mean is judged better than some configuration."""
+    order = (FAILED, PARTIAL, VERIFIED)
+    lines = []
+    for claim in f.claims:
+        if claim.verification not in order or claim.mean is None:
+            continue
+        own = order.index(claim.verification)
+        entries = [e for e in claim.per_configuration if e.verification in order]
+        worse = sum(order.index(e.verification) < own for e in entries)
+        if worse:
+            mean = quantity(claim.mean, claim.metric)
+            lines.append(
+                Text(
+                    f"{claim.text['en']}: mean {mean.en} {claim.verification}, "
+                    f"{worse} of {len(entries)} fall short of that",
+                    f"{claim.text['ja']}: 平均{mean.ja}で{claim.verification}だが"
+                    f"{len(entries)}件中{worse}件はそれに届かない",
+                )
+            )
+    return join_texts(lines)
+
+
+def too_few_seeds(f: Findings) -> Text | None:
+    """Noisy metrics whose interval does not decide."""
+    lines = []
+    for claim in f.claims:
+        entries = [e for e in claim.per_configuration if e.verification == UNDECIDED]
+        if not entries or claim.metric not in NOISY_METRICS:
+            continue
+        have = min(e.num_seeds for e in entries)
+        needed = [e.seeds_needed for e in entries]
+        known = [n for n in needed if n is not None]
+        want = Text(f"about {max(known)}", f"約{max(known)}") if known else None
+        if len(known) < len(needed):
+            want = Text("more than 100 for some", "一部は100超")
+        assert want is not None
+        lines.append(
+            Text(
+                f"{claim.text['en']} has {plural(have, 'seed')}, needs {want.en}",
+                f"{claim.text['ja']}は{have}シード({want.ja}シード必要)",
+            )
+        )
+    return join_texts(lines)
+
+
+def evaluation_set_small(f: Findings) -> Text | None:
+    """Fewer than 50 texts, or a loss difference less certain than a tie."""
+    counts = [len((r.evaluation or {}).get("documents") or []) for r in f.trained]
+    smallest = min((n for n in counts if n), default=None)
+    if smallest is not None and smallest < FEW_DOCUMENTS:
+        return Text(f"{plural(smallest, 'text')}, fewer than 50", f"{smallest}件(50件未満)")
+    widths = [w for _, pair in f.pairs if (w := difference_half_width(pair)) is not None]
+    if not widths or max(widths) <= TIE:
+        return None
+    return Text(
+        f"the loss difference between two arms is known to +-{max(widths):.3f} nats only",
+        f"損失の差の誤差が±{max(widths):.3f} natsある",
+    )
+
+
+def difference_half_width(pair: Pair) -> float | None:
+    """95 % half width of the loss difference of a pair over documents, nats per token.
+
+    Linearised variance of a ratio of sums (Cochran, Sampling Techniques, section 2.11): documents
+    differ in length, and both arms are scored on the same ones.
+    """
+    full = (pair.full.evaluation or {}).get("documents") or []
+    lora = (pair.lora.evaluation or {}).get("documents") or []
+    count = len(full)
+    if count < 2 or count != len(lora):
+        return None
+    rows = [
+        (number(a, "nats"), number(b, "nats"), number(b, "tokens"))
+        for a, b in zip(lora, full, strict=True)
+    ]
+    known = [(a - b, t) for a, b, t in rows if a is not None and b is not None and t is not None]
+    total = math.fsum(tokens for _, tokens in known)
+    if len(known) < count or not total:
+        return None
+    ratio = math.fsum(difference for difference, _ in known) / total
+    squares = math.fsum((difference - ratio * tokens) ** 2 for difference, tokens in known)
+    return 1.96 * math.sqrt(count / (count - 1) * squares) / total
+
+
+def overlap_between_sides(f: Findings) -> Text | None:
+    """Texts on both sides, near copies, shared groups, or copied passages."""
+    base = f.comparison.base
+    overlap = ((base.data if base else None) or {}).get("overlap") or {}
+    names = {
+        "exact": Text("identical texts", "同一の文章"),
+        "near_duplicates": Text("near copies", "ほぼ同一の文章"),
+        "shared_groups": Text("shared topics or documents", "共通の話題・文書"),
+    }
+    lines = [
+        Text(f"{value:.0f} {text.en}", f"{text.ja}{value:.0f}件")
+        for name, text in names.items()
+        if (value := number(overlap, name))
+    ]
+    share = number(overlap, "ngram13_share")
+    if share is not None and share > NGRAM_SHARE:
+        lines.append(
+            Text(f"{share:.0%} of the 13-grams seen in training", f"13文字連鎖の{share:.0%}が既出")
+        )
+    return join_texts(lines)
+
+
+def data_size_not_tested(f: Findings) -> Text | None:
+    """One data size only, or less than one pass over the largest."""
+    sizes = sorted({r.cell.dataset_size for r in f.trained})
+    if not sizes:
+        return None
+    lines = []
+    if len(sizes) == 1:
+        lines.append(Text(f"only {sizes[0]} texts", f"{sizes[0]}件の1通りのみ"))
+    largest = [r.training for r in f.trained if r.cell.dataset_size == sizes[-1]]
+    epochs = [e for block in largest if (e := number(block, "epochs")) is not None]
+    if epochs and min(epochs) < 1:
+        share = f"{min(epochs):.2g}"
+        lines.append(
+            Text(
+                f"a run saw only {share} epochs of the largest set",
+                f"最大のデータでは{share}エポックしか学習していない",
+            )
+        )
+    return join_texts(lines)

@@ -1,0 +1,116 @@
+"""Warnings about how the arms trained, their memory and their time (row 5).
+
+A check returns the detail to fill in, or None where there is nothing to warn about.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ..results import OK
+from .findings import TIE, Findings, join_texts, same_text
+from .pairing import eval_loss, number
+from .wording import Text, phrase
+
+MOVED_SHARE = 0.5
+"""With fp32 weights Adam changes nearly every weight, except embedding rows of tokens that never
+occur (up to a third of a small model). Below half, rounding is losing updates."""
+
+
+def shared_learning_rate(f: Findings) -> Text | None:
+    """One rate for both methods."""
+    return same_text(
+        f"{pair.full.cell.learning_rate:g}"
+        for _, pair in f.pairs
+        if pair.full.cell.learning_rate is not None
+        and pair.full.cell.learning_rate == pair.lora.cell.learning_rate
+    )
+
+
+def arm_did_not_learn(f: Findings) -> Text | None:
+    """Arms whose mean held-out loss lies less than a tie below the base."""
+    base = eval_loss(f.comparison.base) if f.comparison.base else None
+    if base is None:
+        return None
+    learned = (
+        (a, base - math.fsum(a.eval_losses) / len(a.eval_losses)) for a in f.arms if a.eval_losses
+    )
+    return same_text(f"{a.label} ({gain:+.3f})" for a, gain in learned if gain < TIE)
+
+
+def weights_do_not_move(f: Findings) -> Text | None:
+    """Runs in which less than half of the weights changed."""
+    shares = ((r, number(r.training, "weights_moved")) for r in f.trained)
+    return same_text(
+        f"{r.cell.label} {share:.1%}"
+        for r, share in shares
+        if share is not None and share < MOVED_SHARE
+    )
+
+
+def loss_still_falling(f: Findings) -> Text | None:
+    """Runs whose held-out loss fell by more than a tie in the last interval."""
+    labels = []
+    for record in f.trained:
+        curve = (record.training or {}).get("evaluation_curve") or []
+        losses = [loss for point in curve if (loss := number(point, "loss")) is not None]
+        if len(losses) >= 2 and losses[-2] - losses[-1] > TIE:
+            labels.append(record.cell.label)
+    return same_text(labels)
+
+
+def precision_differs(f: Findings) -> Text | None:
+    """Pairs trained under different precisions."""
+    return same_text(
+        f"full {pair.full.cell.precision}, LoRA {pair.lora.cell.precision}"
+        for _, pair in f.pairs
+        if pair.full.cell.precision != pair.lora.cell.precision
+    )
+
+
+# ---- memory and time ----------------------------------------------------------------------------
+
+
+def lora_needs_more_memory(f: Findings) -> Text | None:
+    """Memory ratios below 1."""
+    return same_text(
+        f"{arm.label} {value:.2f}x ({reading})"
+        for arm in f.arms
+        for reading, value in arm.memory_ratio.items()
+        if value < 1 and arm.adapter is not None
+    )
+
+
+def lora_slower(f: Findings) -> Text | None:
+    """Time ratios below 1."""
+    slow = [a for a in f.arms if a.time_ratio is not None and a.time_ratio < 1]
+    shown = ((a.label, phrase(a.time_ratio, "time_ratio")) for a in slow)
+    return join_texts(Text(f"{label} {t.en}", f"{label} {t.ja}") for label, t in shown)
+
+
+def time_not_measured(f: Findings) -> Text | None:
+    """Runs that did not have their cores to themselves."""
+    return same_text(
+        f"{r.cell.label} seed {r.cell.seed}"
+        for r in f.trained
+        if (r.training or {}).get("exclusive") is not True
+    )
+
+
+def emulated_bf16(f: Findings) -> Text | None:
+    """bf16 training on a processor without bf16 instructions."""
+    return same_text(
+        f"{r.environment.get('cpu_model', 'CPU')}"
+        for r in f.trained
+        if r.environment.get("bf16_matmul") == "emulated" and "bf16" in r.cell.precision
+    )
+
+
+def not_isolated(f: Findings) -> Text | None:
+    """Memory and training cells that shared a process."""
+    # The base cell has neither memory nor time to protect.
+    return same_text(
+        f"{r.cell.kind} {r.cell.label}"
+        for r in f.selection.records
+        if r.status == OK and not r.isolated and r.cell.kind != "base"
+    )

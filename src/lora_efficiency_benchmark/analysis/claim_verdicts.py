@@ -1,0 +1,153 @@
+"""One claim over all configurations (row 5): the specification's mean rule, and what it hides.
+
+The mean of all configurations (and data sizes, where the metric depends on them) is held against
+the thresholds. For a noisy metric the mean is formed seed by seed and judged by its interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..claims import Claim
+from .intervals import mean_interval
+from .metrics import Measurement
+from .values import NOT_MEASURED, UNDECIDED, ClaimVerdict, ConfigurationVerdict
+from .verdicts import judge_configuration, judge_interval, judge_value
+from .wording import NOTHING, Text, listing, quantity, stated
+
+
+@dataclass(frozen=True)
+class JudgedClaim:
+    """A claim, its measurements and the verdict on them."""
+
+    claim: Claim
+    measurements: tuple[Measurement, ...]
+    verdict: ClaimVerdict
+
+
+def judge_claim(
+    claim: Claim, measurements: Sequence[Measurement], precision: str | None = None
+) -> JudgedClaim:
+    """Judge every configuration, then the mean over them as the specification does.
+
+    ``precision`` is the reading that was measured, where it is not the claim's.
+    """
+    entries = tuple(judge_configuration(claim, m) for m in measurements)
+    mean, verification, reason = _judge_mean(claim, measurements, entries)
+    verdict = ClaimVerdict(
+        id=claim.id,
+        metric=claim.metric,
+        comparison=claim.comparison,
+        basis="MEASURED",
+        precision=precision or claim.precision,
+        claimed=claim.claimed,
+        text=dict(claim.text),
+        mean=mean,
+        verification=verification,
+        per_configuration=entries,
+        reason=reason.en,
+        source=claim.source,
+        joint=claim.joint,
+        reason_ja=reason.ja,
+    )
+    return JudgedClaim(claim, tuple(measurements), verdict)
+
+
+def _judge_mean(
+    claim: Claim, measurements: Sequence[Measurement], entries: Sequence[ConfigurationVerdict]
+) -> tuple[float | None, str, Text]:
+    """The specification's rule: the mean over configurations against the thresholds."""
+    if claim.comparison != "same-model":
+        text = Text("no cell compares two models", "異なるモデルどうしを比べた測定がない")
+        return None, NOT_MEASURED, text
+    measured = [m for m in measurements if m.value is not None]
+    if not measured:
+        reasons = sorted({m.reason for m in measurements}) or [Text("no result", "結果がない")]
+        return None, NOT_MEASURED, reasons[0]
+    means = [m.value for m in measured if m.value is not None]
+    mean = math.fsum(means) / len(means)
+    bounds = {m.bound for m in measured} - {None}
+    if claim.noisy:
+        verification = judge_interval(claim, mean_interval(_means_by_seed(measured)))
+    elif len(bounds) > 1:
+        mean_of_bounds = Text(
+            "some values are lower and some upper bounds", "下限と上限の値が混在している"
+        )
+        return None, UNDECIDED, mean_of_bounds
+    else:
+        verification = judge_value(claim, mean, next(iter(bounds), None))
+    return mean, verification, _what_the_mean_hides(claim, verification, entries)
+
+
+def _means_by_seed(measured: Sequence[Measurement]) -> list[float]:
+    """The mean over configurations, once for every seed that all of them have."""
+    common = set.intersection(*(set(m.values) for m in measured))
+    return [math.fsum(m.values[s] for m in measured) / len(measured) for s in sorted(common)]
+
+
+def _what_the_mean_hides(
+    claim: Claim, verification: str, entries: Sequence[ConfigurationVerdict]
+) -> Text:
+    """One sentence: how many configurations miss what, the range, and what is still open."""
+    parts = [_misses(claim, entries), _range(claim, entries)]
+    if verification == UNDECIDED:
+        parts.append(_undecided_summary(entries))
+    bounded = [e.configuration for e in entries if e.bound]
+    if bounded:
+        names = listing(bounded)
+        en = f"bounds only, as an arm ran out of memory: {names.en}"
+        parts.append(Text(en, f"メモリ不足のため境界値のみ: {names.ja}"))
+    absent = sum(e.value is None for e in entries)
+    if absent:
+        parts.append(Text(f"{absent} not measured", f"未測定{absent}件"))
+    kept = [part for part in parts if part != NOTHING]
+    return Text("; ".join(p.en for p in kept), "、".join(p.ja for p in kept))
+
+
+def _misses(claim: Claim, entries: Sequence[ConfigurationVerdict]) -> Text:
+    values = _exact(entries)
+    if not values:
+        return NOTHING
+    missed = sum(value < claim.claimed for value in values)
+    below = sum(value < claim.verified_at for value in values)
+    claimed = stated(claim.claimed, claim.metric)
+    bar = stated(claim.verified_at, claim.metric)
+    total = len(values)
+    if not missed:
+        en = f"all {total} reach the claimed {claimed.en}"
+        return Text(en, f"{total}件すべてが主張の{claimed.ja}に届く")
+    en = f"{missed} of {total} miss the claimed {claimed.en}"
+    ja = f"{total}件中{missed}件が主張の{claimed.ja}に届かない"
+    if claim.verified_at >= claim.claimed:
+        return Text(en, ja)
+    if not below:
+        return Text(f"{en}, all reach {bar.en}", f"{ja}(しきい値{bar.ja}は全件が満たす)")
+    en += f" and {below} the threshold {bar.en}"
+    return Text(en, f"{ja}(しきい値{bar.ja}は{below}件が未達)")
+
+
+def _range(claim: Claim, entries: Sequence[ConfigurationVerdict]) -> Text:
+    values = _exact(entries)
+    if len(values) < 2:
+        return NOTHING
+    low, high = quantity(min(values), claim.metric), quantity(max(values), claim.metric)
+    return Text(f"values from {low.en} to {high.en}", f"値は{low.ja}から{high.ja}")
+
+
+def _exact(entries: Sequence[ConfigurationVerdict]) -> list[float]:
+    """The values that are no bounds: a bound below a threshold does not show that it is missed."""
+    return [e.value for e in entries if e.value is not None and e.bound is None]
+
+
+def _undecided_summary(entries: Sequence[ConfigurationVerdict]) -> Text:
+    undecided = [e for e in entries if e.verification == UNDECIDED]
+    needed = [e.seeds_needed for e in undecided if e.seeds_needed is not None]
+    if not needed:
+        return NOTHING
+    most = max(needed)
+    if all(e.num_seeds <= 1 for e in undecided):
+        en = f"one seed decides nothing, about {most} would"
+        return Text(en, f"1シードでは判定できず約{most}シード必要")
+    return Text(f"about {most} seeds would decide", f"判定には約{most}シード必要")

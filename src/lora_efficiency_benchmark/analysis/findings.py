@@ -1,0 +1,51 @@
+"""What the warning checks look at, and how they list what they found (row 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..results import CellRecord
+from .pairing import Arm, Comparison, Pair
+from .selection import Selection
+from .values import ArmSummary, ClaimVerdict
+from .wording import Text, listing
+
+TIE = 0.03
+"""Nats per token. Repeated runs scatter by up to 0.013, so two of them differ by chance by up to
+about 0.013 * sqrt(2) * 1.64: smaller differences are ties."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the checks look at."""
+
+    selection: Selection
+    comparison: Comparison
+    claims: tuple[ClaimVerdict, ...]
+    arms: tuple[ArmSummary, ...]
+
+    @property
+    def trained(self) -> list[CellRecord]:
+        """Results of training cells, full fine-tuning first."""
+        arms = (*self.comparison.full, *self.comparison.lora)
+        return [record for arm in arms for record in arm.train.values()]
+
+    @property
+    def pairs(self) -> list[tuple[Arm, Pair]]:
+        """Every pair with its LoRA arm."""
+        return [(arm, p) for arm in self.comparison.lora for p in self.comparison.pairs(arm)]
+
+
+def same_text(lines: Iterable[str]) -> Text | None:
+    """Distinct lines that read the same in both languages; None where there are none."""
+    distinct = list(dict.fromkeys(lines))
+    return listing(distinct) if distinct else None
+
+
+def join_texts(lines: Iterable[Text]) -> Text | None:
+    """Distinct lines joined in each language; None where there are none."""
+    distinct = list(dict.fromkeys(lines))
+    if not distinct:
+        return None
+    return Text(listing([t.en for t in distinct]).en, listing([t.ja for t in distinct]).ja)

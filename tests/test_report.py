@@ -1,0 +1,321 @@
+"""Reports from synthetic records: both languages, all formats, complete and broken runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+
+from factories import fail, make_config, make_records
+from lora_efficiency_benchmark.analysis import analyze
+from lora_efficiency_benchmark.analysis.values import Analysis
+from lora_efficiency_benchmark.claims import load_claims
+from lora_efficiency_benchmark.errors import ConfigError
+from lora_efficiency_benchmark.report import (
+    render_figures,
+    render_html,
+    render_markdown,
+    render_terminal,
+)
+from lora_efficiency_benchmark.results import CellRecord
+
+LANGUAGES = ("ja", "en")
+HOSTILE = "<script>alert('x')</script> \"q\" | `code` [a](https://evil.example) \x1b[31m\u202e"
+
+
+def analysis_of(records: list[CellRecord]) -> Analysis:
+    return analyze(records, load_claims("paper-r5"))
+
+
+@pytest.fixture(scope="module")
+def usual() -> Analysis:
+    return analysis_of(make_records(seeds=3))
+
+
+def out_of_memory_full(record: CellRecord) -> CellRecord:
+    return fail(record) if record.cell.label == "full" else record
+
+
+def only_full(record: CellRecord) -> CellRecord | None:
+    return record if record.cell.label in ("base", "full") else None
+
+
+def without_breakdown(record: CellRecord) -> CellRecord:
+    if record.memory:
+        record.memory = {**record.memory, "breakdown": None, "peak_phase": None}
+    return record
+
+
+def diverged(record: CellRecord) -> CellRecord:
+    if record.training:
+        record.training["loss_curve"][3]["loss"] = math.nan
+    return record
+
+
+PARTIAL_RUNS: dict[str, Callable[[], list[CellRecord]]] = {
+    "no record": lambda: [],
+    "only failures": lambda: make_records(change=fail),
+    "only the base": lambda: [r for r in make_records() if r.cell.kind == "base"],
+    "only memory": lambda: [r for r in make_records() if r.cell.kind == "memory"],
+    "one arm": lambda: make_records(change=only_full),
+    "full out of memory": lambda: make_records(change=out_of_memory_full),
+    "no breakdown": lambda: make_records(change=without_breakdown),
+    "a loss that is no number": lambda: make_records(change=diverged),
+    "nothing gained": lambda: make_records(losses={"full": 2.85}),
+    "several sizes": lambda: make_records(make_config(dataset_sizes=[100, 200], seeds=2)),
+}
+
+
+@functools.cache
+def partial(run: str) -> Analysis:
+    return analysis_of(PARTIAL_RUNS[run]())
+
+
+class Page(HTMLParser):
+    """Open elements, all text, and the values of all attributes."""
+
+    VOID = frozenset({"meta", "link", "br", "img", "hr", "input"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def links(self) -> list[str]:
+        return [value for tag, name, value in self.attributes if (tag, name) == ("a", "href")]
+
+
+# ---- every run renders ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("run", PARTIAL_RUNS)
+def test_every_run_renders_in_all_formats(run: str, language: str) -> None:
+    analysis = partial(run)
+    sentence = analysis.joint.sentence[language]
+    page = Page(render_html(analysis, language))
+    assert page.open == []
+    assert sentence in "".join(page.text)
+    assert "nan" not in re.findall(r"[a-z]+", "".join(page.text).lower())
+    assert render_markdown(analysis, language).startswith("# ")
+    assert render_terminal(analysis, language).splitlines()[-1] == sentence
+    for svg in render_figures(analysis, language).values():
+        ElementTree.fromstring(svg)
+
+
+def test_an_unknown_language_is_refused(usual: Analysis) -> None:
+    for render in (render_html, render_markdown, render_terminal, render_figures):
+        with pytest.raises(ConfigError, match="language"):
+            render(usual, "fr")  # type: ignore[operator]
+
+
+# ---- html ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_html_stands_alone(usual: Analysis, language: str) -> None:
+    html = render_html(usual, language)
+    page = Page(html)
+    assert "http:" not in html
+    assert "https:" not in html
+    assert not [tag for tag, name, _ in page.attributes if name == "src" or tag == "script"]
+    assert html.startswith("<!doctype html>")
+    assert f'<html lang="{language}">' in html
+
+
+def test_html_links_every_record_that_a_claim_rests_on(usual: Analysis) -> None:
+    links = set(Page(render_html(usual, "en")).links())
+    assert links
+    assert all(re.fullmatch(r"records/[\w.-]+\.json", link) for link in links)
+    for arm in usual.arms:
+        for cell in arm.cells:
+            assert f"records/{cell}.json" in links
+
+
+def test_html_leads_with_the_joint_verdict(usual: Analysis) -> None:
+    html = render_html(usual, "ja")
+    body = html[html.index("<body>") :]
+    assert body.index(usual.joint.sentence["ja"]) < body.index("<table")
+    order = re.findall(r'<section id="(\w+)"', body)
+    assert order == [
+        "claims", "figures", "arms", "breakdown", "data", "limits", "failures", "environment",
+        "method",
+    ]  # fmt: skip
+
+
+@functools.cache
+def hostile_analysis() -> Analysis:
+    def change(record: CellRecord) -> CellRecord:
+        cell = dataclasses.replace(record.cell, model_name=HOSTILE, dataset=HOSTILE)
+        record = dataclasses.replace(record, cell=cell)
+        if record.cell.label == "r=8 q,k,v,o" and record.cell.kind == "train":
+            return fail(record, message=HOSTILE)
+        record.environment["cpu_model"] = HOSTILE
+        return record
+
+    analysis = analysis_of(make_records(change=change))
+    arms = tuple(dataclasses.replace(arm, label=f"{arm.label} {HOSTILE}") for arm in analysis.arms)
+    return dataclasses.replace(analysis, arms=arms)
+
+
+def test_hostile_names_stay_text_in_html() -> None:
+    html = render_html(hostile_analysis(), "en")
+    page = Page(html)
+    assert "<script" not in html
+    assert "\x1b" not in html
+    assert "\u202e" not in html
+    assert "<script>alert('x')</script>" in "".join(page.text)
+    assert all(link.startswith("records/") for link in page.links())
+    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+
+
+def test_hostile_names_keep_svg_well_formed() -> None:
+    for svg in render_figures(hostile_analysis(), "ja").values():
+        assert not [e for e in ElementTree.fromstring(svg).iter() if e.tag.endswith("script")]
+
+
+# ---- markdown ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_markdown_tables_are_whole(language: str) -> None:
+    markdown = render_markdown(hostile_analysis(), language)
+    assert "<script" not in markdown
+    assert not re.findall(r"(?<!\\)\]\((?!records/|figures/)", markdown)
+    columns = 0
+    for row in markdown.splitlines():
+        if not row.startswith("|"):
+            columns = 0
+            continue
+        bars = len(re.findall(r"(?<!\\)\|", row))
+        assert columns in (0, bars)
+        columns = bars
+
+
+def test_markdown_refers_to_the_figures_that_exist(usual: Analysis) -> None:
+    for analysis in (usual, analysis_of([])):
+        named = set(re.findall(r"\]\(figures/([^)]+)\)", render_markdown(analysis, "en")))
+        assert named == set(render_figures(analysis, "en"))
+
+
+# ---- what is shown is the analysis ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_values_come_from_the_analysis(language: str) -> None:
+    records = make_records(losses={"r=4 q,v": 2.123}, peak_gib={"r=4 q,v": 1.234})
+    analysis = analysis_of(records)
+    for text in (render_html(analysis, language), render_markdown(analysis, language)):
+        assert "2.123" in text
+        assert "1.23 GiB" in text
+        assert "230,400" in text
+        assert "2.12" in text  # 2.61 / 1.234, the memory ratio
+    assert "2.12" in render_terminal(analysis, language)
+
+
+def test_every_warning_and_failure_is_shown() -> None:
+    analysis = analysis_of(make_records(change=out_of_memory_full))
+    page = "".join(Page(render_html(analysis, "ja")).text)
+    assert analysis.warnings
+    for warning in analysis.warnings:
+        assert warning.cause_ja in page
+        assert warning.next_step_ja in page
+    for failure in analysis.failures:
+        assert failure["cell_id"] in page
+        assert failure["message"] in page
+
+
+def test_what_was_not_measured_is_said_in_words() -> None:
+    analysis = analysis_of(make_records(losses={"full": 2.85}))  # full gained nothing
+    page = "".join(Page(render_html(analysis, "en")).text)
+    assert "not measured" in page
+    assert "NOT_MEASURED" in page
+    assert "not measured" in render_terminal(analysis, "en")
+
+
+def test_an_estimate_is_never_shown_as_a_measurement(usual: Analysis) -> None:
+    claims = tuple(dataclasses.replace(claim, basis="ESTIMATED") for claim in usual.claims)
+    estimated = dataclasses.replace(usual, claims=claims, arms=())
+    assert "584x (ESTIMATED)" in render_terminal(estimated, "en")
+    html = render_html(estimated, "ja")
+    assert "584倍 (推定)" in html
+    assert Page(html).links() == []
+
+
+# ---- figures -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_figures_name_every_arm_in_text(usual: Analysis, language: str) -> None:
+    figures = render_figures(usual, language)
+    assert set(figures) == {"quality.svg", "memory.svg", "curves.svg", "time.svg"}
+    for svg in figures.values():
+        texts = [e for e in ElementTree.fromstring(svg).iter() if e.tag.endswith("}text")]
+        words = " ".join("".join(e.itertext()) for e in texts)
+        assert all(arm.label in words for arm in usual.arms if arm.label != "full")
+        assert all("Noto Sans CJK JP" in e.attrib["font-family"] for e in texts)
+
+
+def test_memory_figure_writes_the_ratio_on_each_bar(usual: Analysis) -> None:
+    svg = render_figures(usual, "en")["memory.svg"]
+    for arm in usual.arms:
+        for ratio in arm.memory_ratio.values() if arm.label != "full" else ():
+            assert f"{ratio:.2f}x" in svg
+
+
+def test_a_figure_without_data_is_left_out_with_a_reason() -> None:
+    nothing = analysis_of([])
+    assert render_figures(nothing, "en") == {}
+    assert "Left out: no arm has a measured memory peak." in render_html(nothing, "en")
+
+
+# ---- terminal ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("run", PARTIAL_RUNS)
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_terminal_fits_the_width(run: str, language: str, width: int) -> None:
+    text = render_terminal(partial(run), language, width)
+    *lines, _ = text.splitlines()  # the last line is the sentence, whole
+    assert max(map(cell_len, lines)) <= width
+
+
+def test_terminal_is_plain_text() -> None:
+    analysis = hostile_analysis()
+    changed: Any = {"en": f"R-5 on {HOSTILE}", "ja": f"R-5 {HOSTILE}"}
+    joint = dataclasses.replace(analysis.joint, sentence=changed)
+    text = render_terminal(dataclasses.replace(analysis, joint=joint), "en")
+    assert all(c.isprintable() or c == "\n" for c in text)
+
+
+def test_terminal_says_what_the_mean_hides(usual: Analysis) -> None:
+    text = " ".join(render_terminal(usual, "en").split())
+    hidden = [claim.reason for claim in usual.claims if claim.reason]
+    assert hidden
+    assert all(reason in text for reason in hidden)
