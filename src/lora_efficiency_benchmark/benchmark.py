@@ -70,6 +70,7 @@ class LoRAEfficiencyBenchmark:
         if fresh:
             self.store.move_aside()
         self.store.create()
+        self._quiet_console(watch is not None)
         watch = watch or _LogOnly()
         launcher = self.config.launcher.get("isolation", "auto")
         limit = self.config.time_limit_minutes
@@ -211,22 +212,29 @@ class LoRAEfficiencyBenchmark:
         logger.addHandler(to_console)
         return logger
 
+    def _quiet_console(self, watched: bool) -> None:
+        """Where somebody watches, the console handler would say everything twice."""
+        for handler in self.logger.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.setLevel(logging.CRITICAL if watched else logging.INFO)
+
     def _note_start(self, facts: dict[str, Any]) -> None:
         """config.yaml, environment.json, and the head of the log."""
         environment = {**facts["environment"], "seeds": list(range(self.config.seeds))}
         self.store.write_text("config.yaml", self.config.to_yaml())
         self.store.write_json("environment.json", environment)
         device = environment["device"]
+        if self.config.base_model_name != self.config.model_name:
+            facts["notes"] = [
+                f"base_model_name {self.config.base_model_name}: cross-model cells are not run by "
+                "this version; cross-model claims stay NOT_MEASURED"
+            ]
+        for note in facts.get("notes", []):
+            self.logger.warning("%s", note)
         self.logger.info("model: %s, %s parameters", facts["model"], f"{facts['parameters']:,}")
         self.logger.info("device: %s (%s)", device["name"], device["type"])
         if device.get("total_memory_bytes"):
             self.logger.info("memory: %.1f GB", device["total_memory_bytes"] / 1e9)
-        if self.config.base_model_name != self.config.model_name:
-            self.logger.warning(
-                "base_model_name %s: cross-model cells are not run by this version; "
-                "its claims stay NOT_MEASURED",
-                self.config.base_model_name,
-            )
 
     def _log_record(self, record: CellRecord) -> None:
         if record.status == OK:

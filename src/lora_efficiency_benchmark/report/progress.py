@@ -83,6 +83,8 @@ class Progress:
                 self._text("cells", n=len(cells), time=format_duration(self._pace.seconds_left())),
             ]
             self._print(" · ".join(part for part in parts if part))
+        for note in facts.get("notes", []):
+            self._print(f"! {note}")
         if kept:
             self._print(self._text("kept", count=kept))
 
