@@ -15,7 +15,14 @@ from lora_efficiency_benchmark.config import (
     parse_override,
 )
 from lora_efficiency_benchmark.errors import ConfigError, UserError
-from lora_efficiency_benchmark.yaml_io import dump_yaml, load_yaml_file, parse_yaml
+from lora_efficiency_benchmark.plan import expand
+from lora_efficiency_benchmark.yaml_io import (
+    dump_yaml,
+    load_yaml_file,
+    parse_yaml,
+    preset_names,
+    preset_path,
+)
 
 RATES = {"full": 1e-4, "lora": 2e-3}
 Q_V = ["q_proj", "v_proj"]
@@ -132,6 +139,31 @@ def test_bad_overrides(text: str) -> None:
 def test_an_unknown_override_is_a_plain_error(name: str) -> None:
     with pytest.raises(ConfigError, match="unknown key"):
         load_config({"learning_rate": 1e-4}, **{name: 1})
+
+
+# ---- presets --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", preset_names("benchmarks"))
+def test_every_preset_is_a_whole_configuration(name: str) -> None:
+    c = load_config(name)
+    labels = [adapter.label for adapter in c.adapters]
+    assert len(set(labels)) == len(labels)
+    assert c.learning_rate is None, "a preset gives each arm its own rate"
+    assert len(expand(c)) > len(labels)
+
+
+def test_the_presets_of_the_documentation_exist() -> None:
+    assert {"quick", "paper-r5"} <= set(preset_names("benchmarks"))
+    assert "paper-r5" in preset_names("claims")
+
+
+def test_a_file_is_used_where_no_preset_has_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "quick.yaml"
+    path.write_text("learning_rate: 1e-4", encoding="utf-8")
+    assert preset_path("benchmarks", str(path)) == path
+    with pytest.raises(ConfigError, match=r"neither a file nor a benchmarks preset .*quick"):
+        preset_path("benchmarks", "quik")
 
 
 # ---- files ----------------------------------------------------------------------------------

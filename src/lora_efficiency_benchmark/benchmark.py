@@ -71,22 +71,26 @@ class LoRAEfficiencyBenchmark:
             self.store.move_aside()
         self.store.create()
         self._quiet_console(watch is not None)
-        watch = watch or _LogOnly()
-        launcher = self.config.launcher.get("isolation", "auto")
-        limit = self.config.time_limit_minutes
         planned, finished = expand(self.config), self.store.finished_ids()
-        cells = [cell for cell in planned if cell.id not in finished]
-        with LocalLauncher(launcher, limit * 60 if limit else None) as launch:
+        missing = [cell for cell in planned if cell.id not in finished]
+        if missing:
+            self._measure(missing, len(planned) - len(missing), watch or _LogOnly())
+        return self.finish(resolve_language(language))
+
+    def _measure(self, cells: Sequence[Cell], kept: int, watch: Watch) -> None:
+        """Check what can be checked, then run the cells, one record each."""
+        isolation = self.config.launcher.get("isolation", "auto")
+        limit = self.config.time_limit_minutes
+        with LocalLauncher(isolation, limit * 60 if limit else None) as launch:
             facts = launch.preflight(self.config)
             self._note_start(facts)
-            watch.run_started(facts, cells, len(planned) - len(cells))
+            watch.run_started(facts, cells, kept)
             for cell in cells:
                 watch.cell_started(cell)
                 record = launch.run(cell, watch.event)
                 self.store.write_record(record)
                 self._log_record(record)
                 watch.cell_ended(record)
-        return self.finish(resolve_language(language))
 
     def finish(self, language: Language = "en") -> Analysis:
         """Analysis, results.csv and report from the records that exist."""

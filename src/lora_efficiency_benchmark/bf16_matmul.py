@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ _libraries: list[Any] = []
 def cpu_has_bf16() -> bool:
     """True where the CPU multiplies bfloat16 in hardware (AVX512-BF16, AMX, Arm BF16)."""
     try:
-        flags = open("/proc/cpuinfo", encoding="utf-8", errors="replace").read()  # noqa: SIM115
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return True  # not Linux: leave PyTorch's own kernels alone
     return any(flag in flags for flag in ("avx512_bf16", "amx_bf16", " bf16"))
