@@ -2,15 +2,16 @@
 
     .venv/bin/python benchmarks/learning_rates.py [--output FILE]
 
-Every arm gets the same three rates around its expected best, the same steps, data order and
-precision as the preset. Loss is taken on validation texts: held-out topics and patterns, but none
-of the texts that the benchmark evaluates on.
+Every arm gets three rates a factor of three apart, and more while its best sits at the edge.
+Steps, data order and precision are the preset's. Loss is taken on validation texts: held-out topics
+and patterns, but none of the texts that the benchmark evaluates on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,9 @@ from lora_efficiency_benchmark.evaluation import evaluate
 from lora_efficiency_benchmark.measure.environment import accelerator_in_use, describe_environment
 from lora_efficiency_benchmark.training import TrainSettings, train
 
-FULL_RATES = (3e-5, 1e-4, 3e-4)
-LORA_RATES = (1e-3, 2e-3, 4e-3)
-VALIDATION_SIZE = 64
+CENTRES = {"full": 1e-4, "lora": 2e-3}
+FACTOR = 3.0
+VALIDATION_SIZE = 48
 
 
 def main() -> None:
@@ -37,15 +38,33 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     config = load_config(options.config)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for arm in (None, *config.adapters):
-        for rate in FULL_RATES if arm is None else LORA_RATES:
-            row = trial(config, arm, rate)
+        for row in search(config, arm):
             rows.append(row)
-            print(f"{row['arm']:18} {rate:8.0e}  loss {row['loss']:.4f}", flush=True)
+            print(
+                f"{row['arm']:18} {row['learning_rate']:8.1e}  loss {row['loss']:.4f}", flush=True
+            )
             if options.output:
                 result = {"environment": describe_environment("native"), "trials": rows}
                 options.output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+
+
+def search(config: LoRABenchmarkConfig, arm: AdapterSettings | None) -> Iterator[dict[str, Any]]:
+    """Trials of one arm: its centre and both neighbours, then on while the edge is best."""
+    centre = CENTRES["full" if arm is None else "lora"]
+    losses: dict[float, float] = {}
+    waiting = [centre / FACTOR, centre, centre * FACTOR]
+    while waiting:
+        row = trial(config, arm, waiting.pop(0))
+        losses[row["learning_rate"]] = row["loss"]
+        yield row
+        if not waiting:
+            best = min(losses, key=losses.__getitem__)
+            if best == max(losses):
+                waiting = [best * FACTOR]
+            elif best == min(losses):
+                waiting = [best / FACTOR]
 
 
 def trial(

@@ -240,7 +240,7 @@ def test_methods_that_do_not_exist(
 
 def test_an_output_path_that_is_a_file(tiny_model_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
-    with pytest.raises(StoreError, match="is a file|is \\(or lies below\\) a file"):
+    with pytest.raises(StoreError, match="a file"):
         LoRAEfficiencyBenchmark(tiny_config(tiny_model_dir, tmp_path / "file")).run()
 
 

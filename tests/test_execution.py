@@ -53,7 +53,7 @@ def test_each_cell_has_its_own_process(launcher: LocalLauncher, tiny_model_dir: 
         assert record.status == "ok", record.error
         assert record.isolated
         assert record.seconds["fixed"] <= record.seconds["wall"]
-        assert [e["name"] for e in seen if e["event"] == "phase"][0] == "load"
+        assert next(e["name"] for e in seen if e["event"] == "phase") == "load"
         pids.append(launcher._worker._process.pid)  # type: ignore[union-attr]
     assert len(set(pids)) == 1, "one server, which forks"
 

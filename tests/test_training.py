@@ -95,9 +95,7 @@ def test_trainer_args_the_trainer_refuses_are_one_line() -> None:
 
 
 def test_arms_share_data_order_and_differ_in_trainable_weights(tiny_model_dir: Path) -> None:
-    full, lora = (
-        run_cell(cells(tiny_model_dir)["train", label]) for label in ("full", "r=2 q,v")
-    )
+    full, lora = (run_cell(cells(tiny_model_dir)["train", label]) for label in ("full", "r=2 q,v"))
     assert full.training is not None
     assert lora.training is not None
     assert full.parameters is not None
@@ -143,3 +141,34 @@ def test_base_weights_in_bf16_when_practised(tiny_model_dir: Path) -> None:
     kept = {n: p.dtype for n, p in model.named_parameters()}
     assert {d for n, d in kept.items() if models.is_adapter(n)} == {torch.float32}
     assert {d for n, d in kept.items() if not models.is_adapter(n)} == {torch.bfloat16}
+
+
+def test_running_out_of_memory_is_an_observation(
+    tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hungry(*_: Any, **__: Any) -> dict[str, Any]:
+        torch.empty(1 << 50)  # a petabyte: the allocator itself refuses
+        raise AssertionError("unreachable")
+
+    monkeypatch.setattr("lora_efficiency_benchmark.cell.train", hungry)
+    record = run_cell(cells(tiny_model_dir)["train", "full"])
+    assert record.status == "failed"
+    assert record.error is not None
+    assert record.error["kind"] == "out_of_memory"
+    assert "allocate memory" in record.error["message"]
+    assert record.parameters is not None, "what was known before it stays"
+
+
+def test_a_full_disk_while_saving_keeps_what_was_measured(
+    tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(_model: Any) -> dict[str, Any]:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lora_efficiency_benchmark.cell._saved_size", full_disk)
+    record = run_cell(cells(tiny_model_dir)["train", "full"])
+    assert record.status == "failed"
+    assert record.error is not None
+    assert "No space left" in record.error["message"]
+    assert record.evaluation is not None
+    assert record.training is not None

@@ -93,6 +93,7 @@ class CellRun:
                 model = models.create_lora_model(model, cell.adapter)
             model.to(self.device)
         self.adopt(model, tokenizer)
+        self.record.model = {"display_name": models.display_name(cell.model_name)}
         return model
 
     def adopt(self, model: Any, tokenizer: Any) -> None:

@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-from . import models
 from .cell import CellRun
 from .dataset import Document, Segment, tokenize
 from .errors import DataError

@@ -61,6 +61,7 @@ class CellRecord:
     isolated: bool = True
     error: dict[str, Any] | None = None  # {"kind", "message"} unless ok
     environment: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] | None = None  # {"display_name"}: how its weights came to be is in it
     parameters: dict[str, Any] | None = None
     data: dict[str, Any] | None = None
     memory: dict[str, Any] | None = None

@@ -51,6 +51,8 @@ def judge_claim(
         source=claim.source,
         joint=claim.joint,
         reason_ja=reason.ja,
+        verified_at=claim.verified_at,
+        partial_at=claim.partial_at,
     )
     return JudgedClaim(claim, tuple(measurements), verdict)
 

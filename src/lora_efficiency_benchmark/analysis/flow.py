@@ -30,7 +30,7 @@ def analyze(records: Sequence[CellRecord], claims: Sequence[Claim]) -> Analysis:
         judge_claim(claim, measure(comparison, claim), _reading(comparison, claim))
         for claim in claims
     ]
-    joint = judge_joint(judged, str(selection.settings.get("model_name", "")))
+    joint = judge_joint(judged, _model(selection))
     verdicts = tuple(claim.verdict for claim in judged)
     arms = arm_summaries(comparison)
     base = comparison.base
@@ -56,6 +56,12 @@ def _reading(comparison: Comparison, claim: Claim) -> str | None:
     return AS_PRACTISED if readings == {AS_PRACTISED} else None
 
 
+def _model(selection: Selection) -> str:
+    """The name to show: a converted model carries its own, which says that it was dequantised."""
+    shown = (r.model["display_name"] for r in selection.records if r.model)
+    return str(next(shown, selection.settings.get("model_name", "")))
+
+
 def _settings(selection: Selection, comparison: Comparison) -> dict[str, Any]:
     """What all arms share, and the precision of each method."""
     if not selection.records:
@@ -67,6 +73,7 @@ def _settings(selection: Selection, comparison: Comparison) -> dict[str, Any]:
     }
     trained = [a for a in (*comparison.full, *comparison.lora) if a.train]
     return {
+        "model": _model(selection),
         **selection.settings,
         "dataset_sizes": sorted({arm.dataset_size for arm in trained}),
         "seeds": sorted({seed for arm in trained for seed in arm.train}),

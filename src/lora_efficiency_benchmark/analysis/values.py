@@ -48,6 +48,8 @@ class ClaimVerdict:
     source: str
     joint: bool  # counts towards the joint verdict
     reason_ja: str = ""
+    verified_at: float | None = None  # thresholds, in the metric's unit
+    partial_at: float | None = None
 
 
 @dataclass(frozen=True)

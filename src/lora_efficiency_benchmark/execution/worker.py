@@ -114,7 +114,9 @@ def _answer(request: dict[str, Any], channel: Channel) -> None:
 
     try:
         if "preflight" in request:
-            channel.send({"event": "checked", "facts": preflight(load_config(request["preflight"]))})
+            channel.send(
+                {"event": "checked", "facts": preflight(load_config(request["preflight"]))}
+            )
             return
         record = run_cell(Cell.from_dict(request["cell"]), channel.send)
         channel.send({"event": "record", "record": record.to_dict()})

@@ -66,9 +66,22 @@ def _claim_row(
         Line(condition(analysis, claim, say), quiet=True),
         Line(say("source", source=formats.clean(claim.source)), quiet=True),
     )
-    claimed = line(formats.claimed_value(claim.metric, claim.claimed, say))
+    claimed = (
+        Line(formats.claimed_value(claim.metric, claim.claimed, say)),
+        *_thresholds(claim, say),
+    )
     found = [_found(analysis, claim, label, say) for label in labels]
     return (head, claimed, *found, _overall(claim, say))
+
+
+def _thresholds(claim: ClaimVerdict, say: Wording) -> Cell:
+    if claim.verified_at is None or claim.partial_at is None:
+        return ()
+    values = {
+        "verified": formats.claimed_value(claim.metric, claim.verified_at, say),
+        "partial": formats.claimed_value(claim.metric, claim.partial_at, say),
+    }
+    return (Line(say("thresholds", **values), quiet=True),)
 
 
 def _found(analysis: Analysis, claim: ClaimVerdict, label: str, say: Wording) -> Cell:

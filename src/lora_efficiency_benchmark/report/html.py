@@ -59,8 +59,7 @@ def content(analysis: Analysis, language: str) -> dict[str, Any]:
 
 def subject(analysis: Analysis, say: Wording) -> str:
     """What was measured, in one line: model, device, data."""
-    row = analysis.rows[0] if analysis.rows else None
-    name = row.model_name if row else analysis.settings.get("model_name")
+    name = analysis.settings.get("model")
     device = (analysis.environment.get("device") or {}).get("name")
     sizes = sorted({arm.dataset_size for arm in analysis.arms})
     data = say("per_texts", n=" / ".join(f"{size:,}" for size in sizes)) if sizes else None

@@ -23,13 +23,19 @@ _TEXTS: dict[str, dict[str, str]] = {
     "peak": {"ja": "ピーク", "en": "peak"},
     "tokens": {"ja": "トークン/秒", "en": "tok/s"},
     "step": {"ja": "ステップ", "en": "step"},
-    "left": {"ja": "このセル残り {cell} · 全体残り {all}", "en": "this cell {cell} · all {all} left"},
-    "fewer": {"ja": "学習可能パラメータ 1/{ratio:.0f}", "en": "{ratio:.0f}x fewer parameters"},
+    "left": {
+        "ja": "このセル残り {cell} · 全体残り {all}",
+        "en": "this cell {cell} · all {all} left",
+    },
+    "fewer": {"ja": "パラメータ 1/{ratio:.0f}", "en": "{ratio:.0f}x fewer parameters"},
     "kept": {
         "ja": "測定済みの {count} セルはそのまま使います",
         "en": "{count} cells measured before are kept",
     },
-    "texts": {"ja": "学習 {train:,} 文 / 評価 {held:,} 文", "en": "{train:,} texts / {held:,} held out"},
+    "texts": {
+        "ja": "学習 {train:,} 文 / 評価 {held:,} 文",
+        "en": "{train:,} texts / {held:,} held out",
+    },
     "steps": {"ja": "{n} ステップ", "en": "{n} steps"},
     "cells": {"ja": "{n} セル、約 {time}", "en": "{n} cells, about {time}"},
     "load": {"ja": "読み込み", "en": "loading"},
@@ -115,7 +121,7 @@ class Progress:
         name, facts = self._name(record.cell), []
         if record.status != OK:
             error = record.error or {}
-            return f"✗ {name:<28} {error.get('kind', '')}: {error.get('message', '')}"
+            return f"✗ {_padded(name, 32)} {error.get('kind', '')}: {error.get('message', '')}"
         if record.memory:
             peak = to_gib(record.memory["peak_allocated_bytes"])
             facts.append(f"{self._text('peak')} {peak:.2f} GiB")
@@ -126,7 +132,7 @@ class Progress:
         if record.training and record.cell.adapter and self._full_parameters and record.parameters:
             ratio = self._full_parameters / record.parameters["trainable"]
             facts.append(self._text("fewer", ratio=ratio))
-        return f"✓ {name:<28} {'   '.join(facts):<52} {format_duration(seconds)}"
+        return f"✓ {_padded(name, 32)} {_padded('   '.join(facts), 52)} {format_duration(seconds)}"
 
     def _line(self) -> Any:
         from rich.text import Text
@@ -163,3 +169,10 @@ class Progress:
     def _print(self, line: str) -> None:
         printable = "".join(c for c in line if c.isprintable())
         self._console.print(printable, soft_wrap=True)
+
+
+def _padded(text: str, width: int) -> str:
+    """``text`` with blanks up to ``width`` terminal cells; a Japanese character takes two."""
+    from rich.cells import cell_len
+
+    return text + " " * max(0, width - cell_len(text))

@@ -70,6 +70,10 @@ _HEADINGS = {
         "Every number links to the record (JSON) it comes from.",
     ),
     "source": _t("出典: {source}", "source: {source}"),
+    "thresholds": _t(
+        "支持は{verified}以上、一部支持は{partial}以上",
+        "VERIFIED from {verified}, PARTIAL from {partial}",
+    ),
     "record.link": _t("この数値の記録 {cell}", "record of this number: {cell}"),
     "mean": _t("平均", "mean"),
     "joint.row": _t("すべての主張を同時に", "all claims at once"),

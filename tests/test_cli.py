@@ -1,0 +1,203 @@
+"""The command line as outside checks call it: output, one-line errors, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from factories import make_config, make_records
+from lora_efficiency_benchmark.store import Store
+
+CLI = [sys.executable, "-m", "lora_efficiency_benchmark.cli"]
+TINY = (
+    "dataset_sizes: [24]\ntraining_steps: 2\neval_steps: 2\nmax_length: 48\nbatch_size: 2\n"
+    "evaluation_size: 6\nlearning_rates: {full: 1.0e-3, lora: 1.0e-2}\n"
+    "lora_configurations:\n  - {r: 2, target_modules: [q_proj, v_proj]}\n"
+)
+
+
+def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*CLI, *arguments], capture_output=True, text=True, env={**os.environ, **environment}
+    )
+
+
+@pytest.fixture
+def tiny_yaml(tiny_model_dir: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    text = f"model_name: {tiny_model_dir}\noutput_dir: {tmp_path / 'out'}\n{TINY}"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of synthetic records."""
+    config = make_config()
+    store = Store(tmp_path_factory.mktemp("stored"))
+    store.create()
+    store.write_text("config.yaml", config.to_yaml())
+    for record in make_records(config):
+        store.write_record(record)
+    return store.path
+
+
+def test_run_then_resume_in_two_languages(tiny_yaml: Path, tmp_path: Path) -> None:
+    first = call("run", str(tiny_yaml), "--lang", "ja")
+    assert first.returncode == 0, first.stderr
+    assert "基準" in first.stdout or "設定" in first.stdout
+    last = first.stdout.rstrip().splitlines()[-1]
+    assert (
+        last == json.loads((tmp_path / "out/analysis.json").read_text())["joint"]["sentence"]["ja"]
+    )
+    assert "✓" in first.stderr
+    again = call("run", str(tiny_yaml), "--lang", "en")
+    assert again.returncode == 0, again.stderr
+    assert "✓" not in again.stderr, "nothing runs again"
+    assert "Report: " in again.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_keeps_what_is_finished(
+    tiny_yaml: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    process = subprocess.Popen(
+        [*CLI, "run", str(tiny_yaml), "--set", "training_steps=5000", "--lang", "en"],
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    records = tmp_path / "out/records"
+    deadline = time.monotonic() + 120
+    while not list(records.glob("base-*.json")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130, errors
+    assert "finished cells are kept" in errors
+    assert "Traceback" not in errors
+    assert list(records.glob("base-*.json"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "no-such.yaml"], "neither a file nor a benchmarks preset"),
+        (["run", "--set", "rank=0"], "unknown key 'rank'"),
+        (["run", "--set", "lora_configurations=[{r: 0, target_modules: [q_proj]}]"], "rank must"),
+        (["run", "--set", "dataset_sizes=[]"], "dataset_sizes"),
+        (["run", "--set", "dataset_sizes=[-5]"], "dataset_sizes"),
+        (["run", "--set", "learning_rates={full: .nan, lora: 1}"], "learning_rates.full"),
+        (["run", "--set", "model_name=/no/such/model"], "no such file or folder"),
+        (["run", "--set", "dataset=/no/such/data.jsonl"], "no such file or folder"),
+        (["run", "--executor", "ray"], "only 'local'"),
+        (["run", "quick", "--preset", "quick"], "not both"),
+        (["analyze", "/no/such/folder"], "no such folder"),
+        (["report", "/no/such/folder"], "no such folder"),
+        (["analyze", ".", "--lang", "fr"], "must be ja or en"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_1(arguments: list[str], words: str, tmp_path: Path) -> None:
+    output = ["--output-dir", str(tmp_path / "out")] if arguments[0] == "run" else []
+    done = call(*arguments, *output)
+    assert done.returncode == 1
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("lora-bench: ")
+    assert words in lines[0]
+
+
+def test_usage_errors_are_exit_2() -> None:
+    assert call("run", "--no-such-option").returncode == 2
+    assert call("nothing").returncode == 2
+    assert call("analyze").returncode == 2
+
+
+def test_hostile_yaml_runs_nothing(tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    hostile = tmp_path / "hostile.yaml"
+    hostile.write_text(f"model_name: !!python/object/apply:os.system ['touch {marker}']\n")
+    done = call("run", str(hostile))
+    assert done.returncode == 1
+    assert not marker.exists()
+    assert "is not plain YAML" in done.stderr
+
+
+def test_analyze_json_has_the_documented_shape(stored: Path) -> None:
+    done = call("analyze", str(stored), "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert set(found) >= {"schema", "claims", "joint", "warnings"}
+    claim = found["claims"][0]
+    assert set(claim) >= {
+        "id", "metric", "comparison", "basis", "precision", "claimed", "mean", "verification",
+        "per_configuration", "reason",
+    }  # fmt: skip
+    assert set(claim["per_configuration"][0]) >= {
+        "configuration", "value", "ci95", "num_seeds", "verification",
+    }  # fmt: skip
+    assert set(found["joint"]) >= {"verification", "configurations"}
+    assert all(set(w) >= {"code", "cause", "next_step"} for w in found["warnings"])
+    assert claim["basis"] == "MEASURED"
+
+
+def test_strict_is_exit_3_and_still_prints(stored: Path) -> None:
+    done = call("analyze", str(stored), "--strict", "--json")
+    assert done.returncode == 3
+    assert json.loads(done.stdout)
+
+
+def test_the_last_line_is_the_joint_verdict(stored: Path) -> None:
+    found = json.loads(call("analyze", str(stored), "--json").stdout)
+    for language in ("ja", "en"):
+        text = call("analyze", str(stored), "--lang", language).stdout.rstrip().splitlines()
+        assert text[-1] == found["joint"]["sentence"][language]
+
+
+def test_language_follows_the_locale(stored: Path) -> None:
+    japanese = call("analyze", str(stored), LC_ALL="ja_JP.UTF-8").stdout
+    assert japanese == call("analyze", str(stored), "--lang", "ja").stdout
+    assert japanese != call("analyze", str(stored), LC_ALL="C.UTF-8").stdout
+
+
+def test_report_in_both_formats(stored: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    assert call("report", str(stored), "--lang", "ja", "-o", str(page)).returncode == 0
+    assert 'lang="ja"' in page.read_text(encoding="utf-8")
+    assert call("report", str(stored), "--format", "md", "--lang", "en").stdout.startswith("#")
+    assert call("report", str(stored), "-o", "/no/such/folder/x.html").returncode == 1
+
+
+def test_plan_json_lists_every_cell() -> None:
+    found: dict[str, Any] = json.loads(call("plan", "--preset", "paper-r5", "--json").stdout)
+    trained = [c for c in found["cells"] if c["kind"] == "train"]
+    assert len(trained) == 3 * 3 * 5
+    assert found["forecast_seconds"] == pytest.approx(
+        sum(c["forecast_seconds"] for c in found["cells"])
+    )
+    assert "hours" not in call("plan").stderr
+
+
+def test_presets_and_doctor_speak_json() -> None:
+    assert json.loads(call("presets", "--json").stdout)["benchmarks"] == ["paper-r5", "quick"]
+    done = call("doctor", "--json", LORA_BENCH_CACHE="/no/such/cache")
+    found = json.loads(done.stdout)
+    assert set(found) == {"python", "packages", "devices", "default_model", "problems"}
+    assert found["default_model"]["ok"] is False
+    assert done.returncode == 1
+    assert any("doctor --fix" in problem["mend"] for problem in found["problems"])
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom lora_efficiency_benchmark import cli\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'scipy', 'rich'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

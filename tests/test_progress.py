@@ -1,0 +1,81 @@
+"""What a person sees while a run goes on."""
+
+from __future__ import annotations
+
+import pytest
+from rich.cells import cell_len
+
+from factories import environment, fail, make_config, make_records
+from lora_efficiency_benchmark.language import Language
+from lora_efficiency_benchmark.plan import expand
+from lora_efficiency_benchmark.report.progress import Progress
+from lora_efficiency_benchmark.results import CellRecord
+
+FACTS = {"model": "Some-Model (dequantised)", "environment": environment()}
+
+
+def shown(
+    capsys: pytest.CaptureFixture[str], language: Language, records: list[CellRecord]
+) -> list[str]:
+    with Progress(language) as progress:
+        progress.run_started(FACTS, [record.cell for record in records], kept=2)
+        for record in records:
+            progress.cell_started(record.cell)
+            progress.event({"event": "phase", "name": "train"})
+            progress.event({"event": "step", "step": 1, "total": 2, "loss": 2.5})
+            progress.cell_ended(record)
+    captured = capsys.readouterr()
+    assert captured.out == "", "progress never goes to standard output"
+    return captured.err.splitlines()
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_every_cell_leaves_one_line_that_fits(
+    capsys: pytest.CaptureFixture[str], language: Language
+) -> None:
+    records = make_records()
+    lines = shown(capsys, language, records)
+    finished = [line for line in lines if line.startswith("✓")]
+    assert len(finished) == len(records)
+    assert all(cell_len(line) <= 100 for line in finished), max(finished, key=cell_len)
+    assert "Some-Model (dequantised)" in lines[0]
+    assert "2" in lines[1]
+
+
+def test_lines_carry_the_measured_values(capsys: pytest.CaptureFixture[str]) -> None:
+    records = make_records()
+    text = "\n".join(shown(capsys, "en", records))
+    lora = next(r for r in records if r.cell.kind == "train" and r.cell.adapter)
+    assert lora.evaluation is not None
+    assert lora.parameters is not None
+    assert f"loss {lora.evaluation['loss']:.3f}" in text
+    assert f"{134_515_008 / lora.parameters['trainable']:.0f}x fewer" in text
+    memory = next(r for r in records if r.memory)
+    assert memory.memory is not None
+    assert f"peak {memory.memory['peak_allocated_bytes'] / 2**30:.2f} GiB" in text
+
+
+def test_a_failed_cell_says_why_without_control_characters(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    records = make_records()
+    fail(records[-1], "out_of_memory", "needs \x1b[31mmore\x07 memory")
+    line = shown(capsys, "en", records)[-1]
+    assert line.startswith("✗")
+    assert "out_of_memory" in line
+    assert "\x1b" not in line
+    assert "\x07" not in line
+
+
+def test_the_living_line_tells_step_and_time_left() -> None:
+    cells = expand(make_config())
+    progress = Progress("en")
+    progress.run_started(FACTS, cells, kept=0)
+    train = next(cell for cell in cells if cell.kind == "train")
+    progress.cell_started(train)
+    progress.event({"event": "step", "step": 7, "total": 24, "loss": 2.125})
+    line = str(progress._line())
+    assert "step 7/24" in line
+    assert "loss 2.125" in line
+    assert "left" in line
+    assert cell_len(line) <= 100
