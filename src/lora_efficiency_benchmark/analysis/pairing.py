@@ -119,14 +119,15 @@ def eval_loss(record: CellRecord) -> float | None:
 
 
 def _methods(records: Iterable[CellRecord]) -> list[AdapterSettings | None]:
-    """Every method that was tried: full fine-tuning (None) first, then adapters by rank."""
-    found = {r.cell.adapter for r in records if r.cell.training_method is not None}
-    adapters = sorted((a for a in found if a is not None), key=_adapter_order)
-    return [None, *adapters] if None in found else list(adapters)
-
-
-def _adapter_order(adapter: AdapterSettings) -> tuple[Any, ...]:
-    return (adapter.r, len(adapter.target_modules), adapter.label, adapter.alpha, adapter.dropout)
+    """Every method that was tried: full fine-tuning (None) first, then the smallest adapter."""
+    sizes: dict[AdapterSettings | None, int] = {}
+    for record in records:
+        if record.cell.training_method is not None:
+            size = int((record.parameters or {}).get("trainable", 0))
+            sizes[record.cell.adapter] = max(size, sizes.get(record.cell.adapter, 0))
+    adapters = [adapter for adapter in sizes if adapter is not None]
+    adapters.sort(key=lambda a: (sizes[a], a.r, a.label, a.alpha, a.dropout))
+    return [None, *adapters] if None in sizes else list(adapters)
 
 
 def _arms(
