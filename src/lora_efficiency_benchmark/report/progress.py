@@ -121,7 +121,7 @@ class Progress:
         name, facts = self._name(record.cell), []
         if record.status != OK:
             error = record.error or {}
-            return f"✗ {_padded(name, 32)} {error.get('kind', '')}: {error.get('message', '')}"
+            return f"✗ {_padded(name, 38)} {error.get('kind', '')}: {error.get('message', '')}"
         if record.memory:
             peak = to_gib(record.memory["peak_allocated_bytes"])
             facts.append(f"{self._text('peak')} {peak:.2f} GiB")
@@ -132,7 +132,7 @@ class Progress:
         if record.training and record.cell.adapter and self._full_parameters and record.parameters:
             ratio = self._full_parameters / record.parameters["trainable"]
             facts.append(self._text("fewer", ratio=ratio))
-        return f"✓ {_padded(name, 32)} {_padded('   '.join(facts), 52)} {format_duration(seconds)}"
+        return f"✓ {_padded(name, 38)} {_padded('   '.join(facts), 46)} {format_duration(seconds)}"
 
     def _line(self) -> Any:
         from rich.text import Text
