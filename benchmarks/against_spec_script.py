@@ -6,7 +6,9 @@ Literally means: one process for all arms; every text padded to ``max_length``; 
 tokenised data loaded anew for every arm; the Trainer evaluates, padded too. Both sides train on the
 same texts per step, with the same length limit, precision, steps, rates and held-out texts, and
 evaluate at the same steps. Ours is the training cells of the benchmark, each in its own process,
-with the check before the run; the memory pass, which the specification has not, is left out.
+with the check before the run; the memory pass, which the specification has not, is left out. Our
+workers keep freed memory (execution/launcher.py), a plain script does not: that saving is in `train`
+and `evaluate`, beside the padding.
 """
 
 from __future__ import annotations
@@ -120,6 +122,7 @@ def run_literally(config: LoRABenchmarkConfig) -> dict[str, float]:
                     per_device_train_batch_size=config.batch_size,
                     per_device_eval_batch_size=8,
                     learning_rate=config.learning_rate_of(arm, label),
+                    optim="adamw_torch",
                     bf16=config.precision_of(arm) == "amp-bf16",
                     eval_strategy="steps",
                     eval_steps=config.eval_steps,

@@ -34,7 +34,7 @@ _GRACE_SECONDS = 5.0
 # said otherwise: by default every large tensor is mapped, zeroed page by page and unmapped again,
 # which costs a step of full fine-tuning a quarter of its time on a small machine. Nothing that is
 # computed changes, and nothing in the allocator's own accounting (mallopt(3); torch, c10/core).
-_KEEP_MEMORY = {
+KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(4 * GIB),
     "MALLOC_TRIM_THRESHOLD_": str(16 * GIB),
     "MALLOC_TOP_PAD_": str(256 * MIB),
@@ -128,7 +128,7 @@ class _Worker:
             text=True,
             encoding="utf-8",
             errors="replace",
-            env={**_KEEP_MEMORY, **os.environ},
+            env={**KEEP_MEMORY, **os.environ},
             start_new_session=True,  # Ctrl-C reaches the parent only, which then ends the child
         )
         for target in (self._read_events, self._read_log):
