@@ -7,8 +7,8 @@ tokenised data loaded anew for every arm; the Trainer evaluates, padded too. Bot
 same texts per step, with the same length limit, precision, steps, rates and held-out texts, and
 evaluate at the same steps. Ours is the training cells of the benchmark, each in its own process,
 with the check before the run; the memory pass, which the specification has not, is left out. Our
-workers keep freed memory (execution/launcher.py), a plain script does not: that saving is in `train`
-and `evaluate`, beside the padding.
+workers keep freed memory (execution/launcher.py), a plain script does not: that saving is in
+`train` and `evaluate`, beside the padding.
 """
 
 from __future__ import annotations

@@ -20,7 +20,6 @@ from typing import Any
 from lora_efficiency_benchmark import LoRAEfficiencyBenchmark
 from lora_efficiency_benchmark.config import load_config
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
-from lora_efficiency_benchmark.measure.environment import describe_device
 from lora_efficiency_benchmark.plan import LORA, expand
 from lora_efficiency_benchmark.report.progress import Progress
 
@@ -30,7 +29,8 @@ FIGURES = ("peak_allocated_bytes", "peak_reserved_bytes", "device_used_bytes", "
 
 def main() -> int:
     """Exit code 1 where there is no device, or where the two runs differ."""
-    device = describe_device()
+    with LocalLauncher() as launcher:  # a child asks: this process must not open the device
+        device = launcher.preflight(load_config("quick"))["environment"]["device"]
     if device["type"] == "cpu":
         print("gpu-check: torch sees no CUDA or ROCm device; nothing was run", file=sys.stderr)
         return 1

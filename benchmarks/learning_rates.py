@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from lora_efficiency_benchmark import models
+from lora_efficiency_benchmark import bf16_matmul, models
 from lora_efficiency_benchmark.adapters import AdapterSettings
 from lora_efficiency_benchmark.cell import pad_token_id
 from lora_efficiency_benchmark.config import LoRABenchmarkConfig, load_config
@@ -29,6 +29,7 @@ from lora_efficiency_benchmark.training import TrainSettings, train
 CENTRES = {"full": 1e-4, "lora": 2e-3}
 FACTOR = 3.0
 VALIDATION_SIZE = 48
+DEVICE = "cuda" if accelerator_in_use() else "cpu"
 
 
 def main() -> None:
@@ -46,7 +47,10 @@ def main() -> None:
                 f"{row['arm']:18} {row['learning_rate']:8.1e}  loss {row['loss']:.4f}", flush=True
             )
             if options.output:
-                result = {"environment": describe_environment("native"), "trials": rows}
+                result = {
+                    "environment": describe_environment(bf16_matmul.prepare(DEVICE)),
+                    "trials": rows,
+                }
                 options.output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -77,7 +81,7 @@ def trial(
     model, tokenizer = models.load_base_model(config.model_name, precision)
     if adapter is not None:
         model = models.create_lora_model(model, adapter)
-    model.to("cuda" if accelerator_in_use() else "cpu")
+    model.to(DEVICE)
     generator = JapaneseDatasetGenerator()
     held_out = generator.evaluation_documents(config.evaluation_size + VALIDATION_SIZE)
     documents = generator.training_documents(max(config.dataset_sizes))

@@ -116,8 +116,6 @@ def test_only_row_4_imports_torch(name: str) -> None:
 
 def test_the_launching_parent_imports_no_torch() -> None:
     """Not even through the modules it imports: the parent stays small and starts fast."""
-    if "execution.launcher" not in MODULES:
-        pytest.skip("execution/launcher.py is not there yet")
     code = f"import {PACKAGE}.execution.launcher"
     assert not heavy_modules_after(code)
 

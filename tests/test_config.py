@@ -70,7 +70,6 @@ def test_round_trip_through_yaml(tmp_path: Path) -> None:
         precision={"full": "amp-bf16", "lora": "bf16"},
         dataset={"path": "資料/本文.txt"},
         trainer_args={"weight_decay": 1e-2, "max_grad_norm": math.inf},
-        notes={"ja": "注意", "en": "note"},
         time_limit_minutes=1.5,
         launcher={"isolation": "spawn"},
     )
@@ -218,7 +217,7 @@ def test_merge_keys_are_not_duplicates() -> None:
 
 def test_not_utf8(tmp_path: Path) -> None:
     path = tmp_path / "sjis.yaml"
-    path.write_bytes("notes: {ja: 日本語}".encode("shift_jis"))
+    path.write_bytes("model_name: 日本語".encode("shift_jis"))
     with pytest.raises(ConfigError, match="UTF-8"):
         load_config(path)
 
@@ -345,7 +344,6 @@ def test_what_changes_batches_between_arms_is_reserved() -> None:
         ("dataset", ["", None, 5, [], {}, {"path": 5}, {"path": "x", "column": "y"}]),
         ("time_limit_minutes", [0, -1, math.nan, math.inf, True, "5"]),
         ("trust_remote_code", ["yes", 1, None]),
-        ("notes", ["x", None]),
         ("launcher", ["fork", {"isolation": "thread"}, {"gpus": 2}]),
     ],
 )

@@ -86,6 +86,12 @@ def test_trainer_args_pass_through_to_every_arm(tiny_model_dir: Path) -> None:
     records = {key: run_cell(cell) for key, cell in accumulated.items() if key[0] == "train"}
     blocks = [record.training for record in records.values()]
     assert [block["examples"] for block in blocks if block] == [16, 16]
+    plain = run_cell(cells(tiny_model_dir, trainer_args={})["train", "full"]).training
+    assert plain is not None
+    for block in (*blocks, plain):
+        assert block is not None
+        longest_twice = 2 * 40  # batches of two, padded to the longer text, at most 40 tokens
+        assert block["tokens"] <= block["padded_tokens"] <= block["examples"] // 2 * longest_twice
 
 
 def test_trainer_args_the_trainer_refuses_are_one_line() -> None:
@@ -167,8 +173,7 @@ def test_a_full_disk_while_saving_keeps_what_was_measured(
 
     monkeypatch.setattr("lora_efficiency_benchmark.cell._saved_size", full_disk)
     record = run_cell(cells(tiny_model_dir)["train", "full"])
-    assert record.status == "failed"
-    assert record.error is not None
-    assert "No space left" in record.error["message"]
+    assert record.status == "ok", "the training is finished; only its size on disk is unknown"
+    assert record.saved is None
     assert record.evaluation is not None
     assert record.training is not None

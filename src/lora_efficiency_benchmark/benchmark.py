@@ -24,6 +24,7 @@ from .plan import FULL, LORA, Cell, expand
 from .report.files import write_report
 from .results import OK, CellRecord, LoRAEfficiencyResult
 from .store import Store
+from .yaml_io import preset_path
 
 if TYPE_CHECKING:
     import datasets
@@ -67,10 +68,13 @@ class LoRAEfficiencyBenchmark:
         Each record is stored the moment it exists; calling again goes on from there. ``fresh``
         moves an older folder aside first. Raises UserError for what the user can fix.
         """
+        load_claims(self.config.claims)  # a wrong claims file should not wait for the last cell
         if fresh:
             self.store.move_aside()
         self.store.create()
+        self.logger = self._setup_logger()
         self._quiet_console(watch is not None)
+        self._note_configuration()
         planned, finished = expand(self.config), self.store.finished_ids()
         missing = [cell for cell in planned if cell.id not in finished]
         if missing:
@@ -167,14 +171,17 @@ class LoRAEfficiencyBenchmark:
         cells = self._in_process_cells(training_method, lora_config)
         if training_method == LORA and not hasattr(model, "peft_config"):
             model = self.create_lora_model(model, cells["train"].adapter)  # type: ignore[arg-type]
-        records = train_in_process(model, tokenizer, dataset, cells, self.device)
-        self._in_process += records
+        records = []
+        for record in train_in_process(model, tokenizer, dataset, cells, self.device):
+            records.append(record)
+            self._in_process.append(record)
         failed = next((record for record in records if record.status != OK), None)
         if failed is not None:
             return {"status": failed.status, "error": failed.error, "isolated": False}
-        rows = analyze(self._in_process, load_claims(self.config.claims)).rows
-        train_id = records[-1].cell_id
-        row = next(row for row in rows if row.cell_id == train_id)
+        claims, train_id = load_claims(self.config.claims), records[-1].cell_id
+        # An earlier run on other data is not compared with; then this one is a row by itself.
+        both = [*analyze(self._in_process, claims).rows, *analyze(records, claims).rows]
+        row = next(row for row in both if row.cell_id == train_id)
         return {"status": OK, **vars(row)}
 
     def _in_process_cells(
@@ -222,10 +229,15 @@ class LoRAEfficiencyBenchmark:
             if not isinstance(handler, logging.FileHandler):
                 handler.setLevel(logging.CRITICAL if watched else logging.INFO)
 
-    def _note_start(self, facts: dict[str, Any]) -> None:
-        """config.yaml, environment.json, and the head of the log."""
-        environment = {**facts["environment"], "seeds": list(range(self.config.seeds))}
+    def _note_configuration(self) -> None:
+        """config.yaml, and the claims as they are now: the folder explains itself elsewhere."""
         self.store.write_text("config.yaml", self.config.to_yaml())
+        claims = preset_path("claims", self.config.claims).read_text(encoding="utf-8")
+        self.store.write_text("claims.yaml", claims)
+
+    def _note_start(self, facts: dict[str, Any]) -> None:
+        """environment.json, and the head of the log."""
+        environment = {**facts["environment"], "seeds": list(range(self.config.seeds))}
         self.store.write_json("environment.json", environment)
         device = environment["device"]
         if self.config.base_model_name != self.config.model_name:
@@ -266,7 +278,9 @@ def analyze_folder(path: str | Path, claims: str | None = None) -> Analysis:
     asked = store.path / "config.yaml"
     if asked.is_file():
         config = load_config(asked)
-        records, claims = _planned(records, config), claims or config.claims
+        records = _planned(records, config)
+        noted = store.path / "claims.yaml"
+        claims = claims or (str(noted) if noted.is_file() else config.claims)
     return analyze(records, load_claims(claims or "paper-r5"))
 
 

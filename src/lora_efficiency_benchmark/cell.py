@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tempfile
 import time
 import traceback
@@ -16,7 +17,7 @@ import torch
 
 from . import bf16_matmul, models
 from .dataset import Document, Split, audit_overlap, load_split, token_statistics, tokenize
-from .errors import CellError, DataError, OutOfMemoryCell, UserError
+from .errors import CellError, DataError, DivergedCell, OutOfMemoryCell, UserError
 from .evaluation import evaluate
 from .measure.environment import accelerator_in_use, describe_environment
 from .measure.memory import MemoryTracker
@@ -127,9 +128,9 @@ class CellRun:
         length = max(len(e["input_ids"]) for e in longest)
         self.record.memory = {
             **trackers[0].result(),
-            "batch_size": len(longest),
+            "batch_size": self.cell.batch_size,  # of one forward pass
             "sequence_length": length,
-            "tokens_per_step": len(longest) * length,
+            "tokens_per_step": self.cell.batch_size * length,
             "steps": self.cell.training_steps,
         }
 
@@ -165,8 +166,13 @@ class CellRun:
         final = {"step": self.cell.training_steps, "loss": evaluation["loss"]}
         training["evaluation_curve"].append(final)
         self.record.training = training
+        if not math.isfinite(evaluation["loss"]):
+            raise DivergedCell(f"held-out loss is {evaluation['loss']}; lower the learning rate")
         with self.phase("save"):
-            self.record.saved = _saved_size(model)
+            try:
+                self.record.saved = _saved_size(model)
+            except OSError:  # a full disk costs the size on disk, not the finished training
+                traceback.print_exc()
 
     def finish(self) -> CellRecord:
         """Close the record."""

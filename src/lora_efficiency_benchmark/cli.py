@@ -82,7 +82,7 @@ def run(
     report = benchmark.store.path / "report.html"
     _say(language, f"レポート: {report}", f"Report: {report}", err=False)
     typer.echo(render_terminal(analysis, language))
-    if any(record.status == "failed" for record in benchmark.store.load_records()):
+    if analysis.failures:
         _say(language, "失敗したセルがあります。", "Some cells failed; the table says which.")
 
 
@@ -95,12 +95,15 @@ def plan(
     lang: Lang = None,
 ) -> None:
     """The cells of a configuration with a forecast of their time; nothing runs."""
+    from .claims import load_claims
     from .forecast import forecast_seconds, reference_speed
     from .plan import expand
     from .units import format_duration
 
     language = _language(lang)
-    cells = expand(_configuration(config, preset, settings, None))
+    asked = _configuration(config, preset, settings, None)
+    load_claims(asked.claims)
+    cells = expand(asked)
     rows = [{"id": c.id, "label": c.label, **c.to_dict()} for c in cells]
     seconds = [forecast_seconds(cell) for cell in cells]
     for row, value in zip(rows, seconds, strict=True):
@@ -196,7 +199,7 @@ def doctor(
 
     language = _language(lang)
     if fix and not check_default_model()["ok"]:
-        ensure_default_model()
+        ensure_default_model(mend=True)
     found = examine()
     if as_json:
         _print_json(found)

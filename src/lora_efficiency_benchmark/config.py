@@ -64,7 +64,6 @@ class LoRABenchmarkConfig:
     launcher: dict[str, Any] = field(default_factory=dict)  # {isolation: auto|fork|spawn}
     time_limit_minutes: float | None = None  # per cell
     trust_remote_code: bool = False  # never on unless asked
-    notes: dict[str, str] = field(default_factory=dict)  # {ja, en}: what this run cannot show
 
     def __post_init__(self) -> None:
         """Check every field. Raises ConfigError."""
@@ -182,7 +181,6 @@ def _check(c: LoRABenchmarkConfig) -> None:
     limit = c.time_limit_minutes
     _require(limit is None or _positive(limit), "time_limit_minutes", "minutes above 0", c)
     _require(isinstance(c.trust_remote_code, bool), "trust_remote_code", "true or false", c)
-    _require(isinstance(c.notes, Mapping), "notes", "a mapping with ja and en", c)
     _require(isinstance(c.launcher, Mapping), "launcher", "a mapping", c)
     isolation = c.launcher.get("isolation", "auto")
     _require(
@@ -228,6 +226,7 @@ def _check_precision(c: LoRABenchmarkConfig) -> None:
 
 def _check_dataset(c: LoRABenchmarkConfig) -> None:
     d = c.dataset
+    _require(_plain(d), "dataset", "text keys and plain values", c)
     ok = (isinstance(d, str) and d) or (isinstance(d, Mapping) and isinstance(d.get("path"), str))
     _require(ok, "dataset", "'generated', a path, a Hub id, or a mapping with 'path'", c)
     if isinstance(d, Mapping):
@@ -238,6 +237,13 @@ def _check_dataset(c: LoRABenchmarkConfig) -> None:
 
 def _check_trainer_args(c: LoRABenchmarkConfig) -> None:
     _require(isinstance(c.trainer_args, Mapping), "trainer_args", "a mapping", c)
+    _require(_plain(c.trainer_args), "trainer_args", "text keys and plain values", c)
+    accumulation = c.trainer_args.get("gradient_accumulation_steps", 1)
+    if not _whole(accumulation):
+        raise ConfigError(
+            "trainer_args.gradient_accumulation_steps: must be a whole number of at least 1; "
+            f"got {accumulation!r}"
+        )
     owned = sorted(RESERVED_TRAINER_ARGS & set(c.trainer_args))
     if owned:
         raise ConfigError(
@@ -248,6 +254,17 @@ def _check_trainer_args(c: LoRABenchmarkConfig) -> None:
 def _require(ok: object, name: str, rule: str, config: LoRABenchmarkConfig) -> None:
     if not ok:
         raise ConfigError(f"{name}: must be {rule}; got {getattr(config, name)!r}")
+
+
+def _plain(value: object, depth: int = 0) -> bool:
+    """True for what JSON can hold, with text keys, not nested without end."""
+    if depth > 20:
+        return False
+    if isinstance(value, Mapping):
+        return all(isinstance(k, str) and _plain(v, depth + 1) for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return all(_plain(item, depth + 1) for item in value)
+    return value is None or isinstance(value, str | bool | int | float)
 
 
 def _whole(value: object) -> bool:

@@ -27,8 +27,8 @@ HELD_OUT_SHARE = 0.1  # of a data set that comes without an evaluation side
 
 def train_in_process(
     model: Any, tokenizer: Any, dataset: Any, cells: dict[str, Cell], device: str
-) -> list[CellRecord]:
-    """Records of kind base, memory and train for one arm; ``model`` is fine-tuned in place.
+) -> Iterator[CellRecord]:
+    """Yields records of kind base, memory and train for one arm; ``model`` is fine-tuned in place.
 
     ``dataset`` is a ``datasets.Dataset`` with a ``text`` column or with ``input_ids``, a
     ``DatasetDict`` of ``train`` and ``test`` (or ``validation``), or a list of texts. ``cells``
@@ -40,7 +40,6 @@ def train_in_process(
     held_out = _examples(held_out_rows, tokenizer, length)
     name = f"in-process:{_digest(train_rows)}"
     model.to(device)
-    records = []
     for kind in ("base", "memory", "train"):
         cell = dataclasses.replace(
             cells[kind],
@@ -61,8 +60,7 @@ def train_in_process(
                     run.memory_pass(model, examples)
             else:
                 run.training_pass(model, examples, held_out)
-        records.append(run.finish())
-    return records
+        yield run.finish()
 
 
 def sides(dataset: Any) -> tuple[Sequence[Any], Sequence[Any]]:

@@ -46,10 +46,13 @@ def default_model_path() -> Path:
     return cache_root() / "models" / f"{facts['name']}-{facts['sha256'][:12]}"
 
 
-def ensure_default_model() -> Path:
-    """Fetch, check and convert the default model unless the cache holds it. Raises ModelError."""
+def ensure_default_model(mend: bool = False) -> Path:
+    """Fetch, check and convert the default model unless the cache holds it. Raises ModelError.
+
+    ``mend`` makes it anew where the stored weights do not match their noted hash.
+    """
     target = default_model_path()
-    if not (target / "source.json").is_file():
+    if not (target / "source.json").is_file() or (mend and not check_default_model()["ok"]):
         with tempfile.TemporaryDirectory() as folder:
             gguf = _fetch(Path(folder))
             _convert(gguf, target, default_model_facts()["display_name"])

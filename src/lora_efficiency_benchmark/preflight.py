@@ -18,7 +18,7 @@ from .training import settings_of, training_arguments
 
 
 def preflight(config: LoRABenchmarkConfig) -> dict[str, Any]:
-    """Facts for the head line of a run: ``{"model", "parameters", "arms", "environment"}``.
+    """Facts for the head line of a run: ``{"model", "parameters", "environment"}``.
 
     Raises ModelError, TargetModulesError, DataError or ConfigError.
     """

@@ -80,10 +80,15 @@ def training_arguments(settings: TrainSettings, output_dir: str) -> TrainingArgu
         **trainer_flags(settings.precision),
     }
     try:
-        return TrainingArguments(**{**defaults, **settings.trainer_args, **owned})
+        arguments = TrainingArguments(**{**defaults, **settings.trainer_args, **owned})
     except (TypeError, ValueError, ImportError) as error:
         first = str(error).strip().splitlines()[0]
         raise ConfigError(f"trainer_args: TrainingArguments refuses them ({first})") from None
+    if arguments.n_gpu > 1:  # the Trainer would multiply the batch by the number of devices
+        raise ConfigError(
+            f"{arguments.n_gpu} devices are visible; one is used: set CUDA_VISIBLE_DEVICES=0"
+        )
+    return arguments
 
 
 def data_order(count: int, wanted: int, seed: int) -> list[int]:
@@ -132,7 +137,7 @@ def train(
             trainer.train()
     return {
         **timer.summary(),
-        **_data_facts(examples, order, per_step),
+        **_data_facts(examples, order, settings.batch_size),
         "tokens_per_second": _tokens(examples, order) / timer.train_seconds,
         "loss_curve": watch.losses,
         "evaluation_curve": watch.evaluations,
@@ -195,10 +200,10 @@ def _tokens(examples: Sequence[dict[str, Any]], order: Sequence[int]) -> int:
 
 
 def _data_facts(
-    examples: Sequence[dict[str, Any]], order: Sequence[int], per_step: int
+    examples: Sequence[dict[str, Any]], order: Sequence[int], batch_size: int
 ) -> dict[str, Any]:
     lengths = [len(example["input_ids"]) for example in examples]
-    padded = sum(max(lengths[i] for i in b) * len(b) for b in _batches(order, per_step))
+    padded = sum(max(lengths[i] for i in b) * len(b) for b in _batches(order, batch_size))
     trained = (sum(label != IGNORE for label in examples[i]["labels"]) for i in order)
     return {
         "examples": len(order),

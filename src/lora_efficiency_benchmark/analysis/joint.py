@@ -233,5 +233,5 @@ def _decided_reason(
             f"; this is decided, but {names_en} is not, so PARTIAL is the best still possible "
             "and FAILED may follow"
         )
-        ja += f"。ここまでは確定。{names_ja}は未判定のため、PARTIALは上限でFAILEDになりうる"
+        ja += f"。ここまでは確定。{names_ja}は判定保留のため、PARTIALは上限でFAILEDになりうる"
     return Text(en, ja)

@@ -62,7 +62,7 @@ def select(records: Sequence[CellRecord]) -> Selection:
 
 
 def environment_key(record: CellRecord) -> tuple[Any, ...] | None:
-    """Device, package versions and threads; None where the record does not say."""
+    """Device, package versions, threads and allocator; None where the record does not say."""
     environment = record.environment
     if not environment:
         return None
@@ -72,6 +72,7 @@ def environment_key(record: CellRecord) -> tuple[Any, ...] | None:
         str(device.get("name")),
         tuple(sorted((str(k), str(v)) for k, v in packages.items())),
         str(environment.get("threads")),
+        tuple(sorted((environment.get("allocator") or {}).items())),
     )
 
 

@@ -50,7 +50,7 @@ def headline(facts: Headline) -> Text:
         return Text(
             f"{subject.en}: undecided whether any configuration meets {all_en}; "
             f"{where.en} still could ({figures.en}){en}",
-            f"{subject.ja}: {all_ja}を同時に満たす設定があるかは未判定で、"
+            f"{subject.ja}: {all_ja}を同時に満たす設定があるかは判定保留で、"
             f"{where.ja} に可能性が残る({figures.ja}){ja}",
         )
     return Text(

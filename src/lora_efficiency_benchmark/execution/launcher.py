@@ -30,6 +30,7 @@ from ..units import GIB, MIB
 EventHook = Callable[[dict[str, Any]], None]
 _LAST = ("record", "checked", "user_error", "error")
 _GRACE_SECONDS = 5.0
+ONE_DEVICE = {"CUDA_VISIBLE_DEVICES": "0"}  # ROCm reads it too; several devices are refused
 # Let the C library keep freed memory and let torch ask for huge pages, as far as the user has not
 # said otherwise: by default every large tensor is mapped, zeroed page by page and unmapped again,
 # which costs a step of full fine-tuning a quarter of its time on a small machine. Nothing that is
@@ -128,7 +129,7 @@ class _Worker:
             text=True,
             encoding="utf-8",
             errors="replace",
-            env={**KEEP_MEMORY, **os.environ},
+            env={**ONE_DEVICE, **KEEP_MEMORY, **os.environ},
             start_new_session=True,  # Ctrl-C reaches the parent only, which then ends the child
         )
         for target in (self._read_events, self._read_log):
@@ -227,7 +228,8 @@ class _Worker:
 
     def _death(self, code: int, killed_before: int | None) -> dict[str, Any]:
         killed_after = _oom_kills()
-        if killed_before is not None and killed_after is not None and killed_after > killed_before:
+        counted = killed_before is not None and killed_after is not None
+        if code == -signal.SIGKILL and counted and killed_after > killed_before:  # type: ignore[operator]
             return _failure(OutOfMemoryCell.kind, "the system killed the process for memory")
         if code < 0:
             name = signal.Signals(-code).name

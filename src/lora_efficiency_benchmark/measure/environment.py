@@ -10,6 +10,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+ALLOCATOR_VARIABLES = (
+    "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "THP_MEM_ALLOC_ENABLE",
+)  # fmt: skip
+"""Settings of the C library's and torch's CPU allocators that change how long a step takes."""
+
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "safetensors")
 
 
@@ -110,5 +115,6 @@ def describe_environment(bf16_matmul: str) -> dict[str, Any]:
         "cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "bf16_matmul": bf16_matmul,
+        "allocator": {n: os.environ[n] for n in ALLOCATOR_VARIABLES if n in os.environ},
         "git": git_state(),
     }

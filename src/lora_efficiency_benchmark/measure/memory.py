@@ -76,13 +76,15 @@ class MemoryTracker:
         trace: TracebackType | None,
     ) -> None:
         self._stack.close()
-        if self._device.type == "cpu":
-            self._profiler.__exit__(kind, error, trace)
-            self._result = None if error else self._cpu_result()
-        elif error is None:
-            self._result = self._accelerator_result()
-        if self._device.type == "cuda":
-            torch.cuda.memory._record_memory_history(enabled=None)
+        try:
+            if self._device.type == "cpu":
+                self._profiler.__exit__(kind, error, trace)
+                self._result = None if error else self._cpu_result()
+            elif error is None:
+                self._result = self._accelerator_result()
+        finally:
+            if self._device.type == "cuda":
+                torch.cuda.memory._record_memory_history(enabled=None)
 
     def result(self) -> dict[str, Any]:
         """The record's ``memory`` block, batch facts excepted."""

@@ -9,6 +9,8 @@ from typing import Any
 import psutil
 import torch
 
+from .environment import usable_cores
+
 _SLACK_CORES = 0.35  # other work below this share of one core does not disturb a cell
 
 
@@ -44,13 +46,14 @@ class StepTimer:
         own = time.process_time() - self._cpu_started
         self._cpu_seconds += own
         if self._busy_started is not None:
-            self._other_seconds += max(0.0, (_busy_seconds() or 0.0) - self._busy_started - own)
+            self._other_seconds += (_busy_seconds() or 0.0) - self._busy_started - own
 
     def summary(self) -> dict[str, Any]:
         """The timing fields of the record's ``training`` block."""
         seconds = self.train_seconds
-        others = self._other_seconds / seconds if seconds else 0.0
-        free = (os.cpu_count() or 1) - (1 if self._on_accelerator else torch.get_num_threads())
+        # The clock ticks in 10 ms: signed differences cancel over the steps, so clip their sum only
+        others = max(0.0, self._other_seconds / seconds) if seconds else 0.0
+        free = usable_cores() - (1 if self._on_accelerator else torch.get_num_threads())
         return {
             "steps": len(self.step_seconds),
             "train_seconds": seconds,

@@ -304,10 +304,6 @@ _METHOD = {
         "学習時間は最適化ステップのみ。読み込み、評価、保存は含まない。",
         "Training time covers the optimizer steps only, without loading, evaluation and saving.",
     ),
-    "method.estimates": _t(
-        "「推定」と書かれた値は計算によるもので、測定値ではない。",
-        "A value marked ESTIMATED was computed, not measured.",
-    ),
 }
 
 METHOD_KEYS = tuple(_METHOD)
