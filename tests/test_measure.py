@@ -22,7 +22,7 @@ class Clock:
         monkeypatch.setattr(time, "perf_counter", lambda: self.wall)
         monkeypatch.setattr(time, "process_time", lambda: self.own)
         monkeypatch.setattr(timing, "_busy_seconds", lambda: self.busy)
-        monkeypatch.setattr(os, "cpu_count", lambda: cores)
+        monkeypatch.setattr(timing, "usable_cores", lambda: cores)
         monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
 
     def run(self, wall: float, own: float, others: float) -> None:
