@@ -354,3 +354,11 @@ def test_other_fields(field: str, values: list[Any]) -> None:
 
 def test_config_errors_are_user_errors() -> None:
     assert issubclass(ConfigError, UserError)
+
+
+def test_replacing_the_configurations_drops_the_rates_of_the_old_ones() -> None:
+    new = [{"r": 8, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]}]
+    config = load_config("quick", lora_configurations=new)
+    assert config.learning_rates == {"full": 1e-4, "lora": 2e-3, "r=8 q,k,v,o": 6e-3}
+    with pytest.raises(ConfigError, match="unknown key 'r=4 q,v'"):
+        load_config("quick", lora_configurations=new, learning_rates={"lora": 1, "r=4 q,v": 1})

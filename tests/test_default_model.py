@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from lora_efficiency_benchmark.config import load_config
+from lora_efficiency_benchmark.execution.launcher import LocalLauncher
 from lora_efficiency_benchmark.model_cache import check_default_model
+from lora_efficiency_benchmark.plan import expand
 from lora_efficiency_benchmark.results import OK
 from lora_efficiency_benchmark.store import Store
 
@@ -55,3 +58,15 @@ def test_quick_preset_shortened(tmp_path: Path) -> None:
     assert by_id["memory-controlled"]["verification"] in ("VERIFIED", "PARTIAL", "FAILED")
     assert by_id["gain-retention"]["verification"] == "UNDECIDED"
     assert "dequantised" in analysis["joint"]["sentence"]["en"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("label", ["full", "r=8 q,k,v,o"])
+def test_the_same_seed_gives_the_same_bits(label: str) -> None:
+    config = load_config("quick", training_steps=3, eval_steps=3, max_length=64, evaluation_size=8)
+    cell = next(c for c in expand(config) if c.kind == "train" and c.label == label)
+    with LocalLauncher() as launcher:
+        first, second = launcher.run(cell).evaluation, launcher.run(cell).evaluation
+    assert first is not None
+    assert first == second, "every document's loss, to the last bit"

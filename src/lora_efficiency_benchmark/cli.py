@@ -65,7 +65,8 @@ def run(
     if executor != "local":
         raise ConfigError(f"--executor {executor}: only 'local' is available in this version")
     benchmark = LoRAEfficiencyBenchmark(_configuration(config, preset, settings, output_dir))
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a background shell job starts deaf to SIGINT
+        signal.signal(number, _terminate)
     try:
         with Progress(language) as progress:
             analysis = benchmark.run(watch=progress, fresh=fresh, language=language)

@@ -126,9 +126,21 @@ def load_config(
         if key not in known:
             raise ConfigError(f"{where}: unknown key {key!r}{_suggest(str(key), known)}")
     try:
+        if "lora_configurations" in overrides and "learning_rates" not in overrides:
+            merged["learning_rates"] = _rates_that_remain(data, merged["lora_configurations"])
         return LoRABenchmarkConfig(**merged)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
+
+
+def _rates_that_remain(data: Mapping[str, Any], configurations: Any) -> Any:
+    """Rates without those for configurations that an override has replaced."""
+    rates = data.get("learning_rates")
+    old, new = data.get("lora_configurations"), configurations
+    if not (isinstance(rates, Mapping) and isinstance(old, list) and isinstance(new, list)):
+        return rates
+    gone = {parse_adapter(raw).label for raw in old} - {parse_adapter(raw).label for raw in new}
+    return {key: rate for key, rate in rates.items() if key not in gone}
 
 
 def parse_override(text: str) -> tuple[str, Any]:

@@ -120,10 +120,10 @@ def eval_loss(record: CellRecord) -> float | None:
 
 def _methods(records: Iterable[CellRecord]) -> list[AdapterSettings | None]:
     """Every method that was tried: full fine-tuning (None) first, then the smallest adapter."""
-    sizes: dict[AdapterSettings | None, int] = {}
+    sizes: dict[AdapterSettings | None, float] = {}
     for record in records:
         if record.cell.training_method is not None:
-            size = int((record.parameters or {}).get("trainable", 0))
+            size = number(record.parameters, "trainable") or 0.0
             sizes[record.cell.adapter] = max(size, sizes.get(record.cell.adapter, 0))
     adapters = [adapter for adapter in sizes if adapter is not None]
     adapters.sort(key=lambda a: (sizes[a], a.r, a.label, a.alpha, a.dropout))
