@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from lora_efficiency_benchmark.collate import IGNORE, pad_batch
+from lora_efficiency_benchmark.collate import pad_batch
 from lora_efficiency_benchmark.dataset import JapaneseDatasetGenerator, tokenize
 from lora_efficiency_benchmark.dataset.tokens import IGNORED
 from lora_efficiency_benchmark.evaluation import evaluate, summarise
@@ -140,10 +140,10 @@ def test_a_loss_that_is_no_number_stays_none() -> None:
 
 
 def test_a_batch_is_padded_to_its_longest() -> None:
-    assert IGNORE == IGNORED, "both sides name the same label"
-    rows = [{"input_ids": [1, 2, 3], "labels": [IGNORE, 2, 3]}, {"input_ids": [4], "labels": [4]}]
+    assert IGNORED == IGNORED, "both sides name the same label"
+    rows = [{"input_ids": [1, 2, 3], "labels": [IGNORED, 2, 3]}, {"input_ids": [4], "labels": [4]}]
     batch = pad_batch(rows, 9)
     assert batch["input_ids"].tolist() == [[1, 2, 3], [4, 9, 9]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
-    assert batch["labels"].tolist() == [[IGNORE, 2, 3], [4, IGNORE, IGNORE]]
+    assert batch["labels"].tolist() == [[IGNORED, 2, 3], [4, IGNORED, IGNORED]]
     assert {tensor.dtype for tensor in batch.values()} == {torch.int64}

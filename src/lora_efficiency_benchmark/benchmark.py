@@ -86,7 +86,7 @@ class LoRAEfficiencyBenchmark:
         isolation = self.config.launcher.get("isolation", "auto")
         limit = self.config.time_limit_minutes
         with LocalLauncher(isolation, limit * 60 if limit else None) as launch:
-            facts = launch.preflight(self.config)
+            facts = {**launch.preflight(self.config), "notes": self._notes()}
             self._note_start(facts)
             watch.run_started(facts, cells, kept)
             for cell in cells:
@@ -235,17 +235,21 @@ class LoRAEfficiencyBenchmark:
         claims = preset_path("claims", self.config.claims).read_text(encoding="utf-8")
         self.store.write_text("claims.yaml", claims)
 
+    def _notes(self) -> list[str]:
+        """What this version leaves out of the run that was asked for, one line each."""
+        if self.config.base_model_name == self.config.model_name:
+            return []
+        return [
+            f"base_model_name {self.config.base_model_name}: cross-model cells are not run by "
+            "this version; cross-model claims stay NOT_MEASURED"
+        ]
+
     def _note_start(self, facts: dict[str, Any]) -> None:
         """environment.json, and the head of the log."""
         environment = {**facts["environment"], "seeds": list(range(self.config.seeds))}
         self.store.write_json("environment.json", environment)
         device = environment["device"]
-        if self.config.base_model_name != self.config.model_name:
-            facts["notes"] = [
-                f"base_model_name {self.config.base_model_name}: cross-model cells are not run by "
-                "this version; cross-model claims stay NOT_MEASURED"
-            ]
-        for note in facts.get("notes", []):
+        for note in facts["notes"]:
             self.logger.warning("%s", note)
         self.logger.info("model: %s, %s parameters", facts["model"], f"{facts['parameters']:,}")
         self.logger.info("device: %s (%s)", device["name"], device["type"])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .errors import ConfigError, LoraBenchError, UserError
+from .errors import ConfigError, LoraBenchError
 
 if TYPE_CHECKING:
     from .analysis import Analysis
@@ -214,9 +214,6 @@ def main() -> None:
     """Entry point: user errors become one line and exit code 1."""
     try:
         app()
-    except UserError as error:
-        typer.echo(f"lora-bench: {_one_line(error)}", err=True)
-        sys.exit(1)
     except LoraBenchError as error:
         typer.echo(f"lora-bench: {_one_line(error)}", err=True)
         sys.exit(1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-IGNORE = -100  # label that takes no part in the loss
+from .dataset.tokens import IGNORED
 
 
 def pad_batch(examples: Sequence[dict[str, Any]], pad_token_id: int) -> dict[str, torch.Tensor]:
@@ -17,7 +17,7 @@ def pad_batch(examples: Sequence[dict[str, Any]], pad_token_id: int) -> dict[str
     batch = {
         "input_ids": torch.full(shape, pad_token_id),
         "attention_mask": torch.zeros(shape, dtype=torch.long),
-        "labels": torch.full(shape, IGNORE),
+        "labels": torch.full(shape, IGNORED),
     }
     for row, example in enumerate(examples):
         length = len(example["input_ids"])

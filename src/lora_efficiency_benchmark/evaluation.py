@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from .collate import IGNORE, pad_batch
+from .collate import pad_batch
+from .dataset.tokens import IGNORED
 from .precision import autocast
 from .units import bits_per_byte
 
@@ -71,7 +72,7 @@ def _losses(
     targets = batch["labels"].to(device)[:, 1:]
     nats, tokens = [], []
     for row, target in zip(logits, targets, strict=True):  # row by row: no second copy of logits
-        kept = target != IGNORE
+        kept = target != IGNORED
         losses = torch.nn.functional.cross_entropy(
             row[:-1][kept].float(), target[kept], reduction="none"
         )

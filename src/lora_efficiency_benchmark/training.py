@@ -18,7 +18,8 @@ from typing import Any
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from .collate import IGNORE, pad_batch
+from .collate import pad_batch
+from .dataset.tokens import IGNORED
 from .errors import ConfigError, DivergedCell
 from .measure.timing import StepTimer
 from .plan import Cell
@@ -204,7 +205,7 @@ def _data_facts(
 ) -> dict[str, Any]:
     lengths = [len(example["input_ids"]) for example in examples]
     padded = sum(max(lengths[i] for i in b) * len(b) for b in _batches(order, batch_size))
-    trained = (sum(label != IGNORE for label in examples[i]["labels"]) for i in order)
+    trained = (sum(label != IGNORED for label in examples[i]["labels"]) for i in order)
     return {
         "examples": len(order),
         "tokens": _tokens(examples, order),
