@@ -16,18 +16,18 @@ PACKAGE = "lora_efficiency_benchmark"
 ROOT = Path(lora_efficiency_benchmark.__file__).parent
 ROW_NAMES = [
     "errors units language",
-    "yaml_io adapters claims config presets",
+    "yaml_io adapters claims config presets architectures gpus methods",
     "plan forecast",
     "results store",
     "dataset models model_cache precision collate bf16_matmul training evaluation measure cell "
-    "preflight inprocess doctor execution",
+    "preflight inprocess doctor execution estimate structure counting",
     "analysis",
     "report",
-    "benchmark cli",
+    "benchmark cli cli_output cli_sizes",
 ]
 ROWS = {name: row for row, names in enumerate(ROW_NAMES) for name in names.split()}
 HEAVY = {"torch", "transformers", "peft", "accelerate"}
-PRINTERS = {"cli", "report.terminal", "report.progress"}
+PRINTERS = {"cli", "cli_output", "cli_sizes", "report.terminal", "report.progress"}
 WRITE_CALLS = {"write_text", "write_bytes", "write_record", "mkdir", "rename", "replace", "touch"}
 
 

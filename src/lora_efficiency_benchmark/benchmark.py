@@ -109,7 +109,7 @@ class LoRAEfficiencyBenchmark:
         """Verdicts from the stored records of this configuration, and from in-process runs."""
         stored = self.store.load_records() if self.store.path.is_dir() else []
         records = _planned(stored, self.config) + self._in_process
-        return analyze(records, load_claims(self.config.claims))
+        return analyze(records, load_claims(self.config.claims), self.store.read_estimates())
 
     # ---- the specification's methods ------------------------------------------------------------
 
@@ -285,7 +285,7 @@ def analyze_folder(path: str | Path, claims: str | None = None) -> Analysis:
         records = _planned(records, config)
         noted = store.path / "claims.yaml"
         claims = claims or (str(noted) if noted.is_file() else config.claims)
-    return analyze(records, load_claims(claims or "paper-r5"))
+    return analyze(records, load_claims(claims or "paper-r5"), store.read_estimates())
 
 
 def _planned(records: Sequence[CellRecord], config: LoRABenchmarkConfig) -> list[CellRecord]:

@@ -6,7 +6,6 @@ Exit codes: 0 done (whatever the verdict), 1 the user can fix it (one line on st
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import cli_sizes
+from .cli_output import Json, Lang, choose_language, print_json, say
 from .errors import ConfigError, LoraBenchError
 
 if TYPE_CHECKING:
@@ -36,9 +37,7 @@ Settings = Annotated[
 ]
 Folder = Annotated[Path, typer.Argument(help="Output folder of a run")]
 Claims = Annotated[str | None, typer.Option(help="Claims preset or YAML file")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output")]
 Strict = Annotated[bool, typer.Option(help="Exit 3 unless every claim is VERIFIED")]
-Lang = Annotated[str | None, typer.Option("--lang", help="ja or en; default: from the locale")]
 
 
 @app.command()
@@ -61,7 +60,7 @@ def run(
     from .report.progress import Progress
     from .report.terminal import render_terminal
 
-    language = _language(lang)
+    language = choose_language(lang)
     if executor != "local":
         raise ConfigError(f"--executor {executor}: only 'local' is available in this version")
     benchmark = LoRAEfficiencyBenchmark(_configuration(config, preset, settings, output_dir))
@@ -72,7 +71,7 @@ def run(
             analysis = benchmark.run(watch=progress, fresh=fresh, language=language)
     except KeyboardInterrupt:
         kept = len(benchmark.store.finished_ids()) if benchmark.store.path.is_dir() else 0
-        _say(
+        say(
             language,
             f"中断しました。測定済みの {kept} セルは {benchmark.store.path} に残っています。"
             "同じコマンドで続きから再開します。",
@@ -81,10 +80,10 @@ def run(
         )
         raise typer.Exit(130) from None
     report = benchmark.store.path / "report.html"
-    _say(language, f"レポート: {report}", f"Report: {report}", err=False)
+    say(language, f"レポート: {report}", f"Report: {report}", err=False)
     typer.echo(render_terminal(analysis, language))
     if analysis.failures:
-        _say(language, "失敗したセルがあります。", "Some cells failed; the table says which.")
+        say(language, "失敗したセルがあります。", "Some cells failed; the table says which.")
 
 
 @app.command()
@@ -101,7 +100,7 @@ def plan(
     from .plan import expand
     from .units import format_duration
 
-    language = _language(lang)
+    language = choose_language(lang)
     asked = _configuration(config, preset, settings, None)
     load_claims(asked.claims)
     cells = expand(asked)
@@ -110,7 +109,7 @@ def plan(
     for row, value in zip(rows, seconds, strict=True):
         row |= {"forecast_seconds": value, "estimated_peak_bytes": None}
     if as_json:
-        _print_json({"cells": rows, "forecast_seconds": sum(seconds), "speed": reference_speed()})
+        print_json({"cells": rows, "forecast_seconds": sum(seconds), "speed": reference_speed()})
         return
     for cell, value in zip(cells, seconds, strict=True):
         typer.echo(
@@ -118,7 +117,7 @@ def plan(
             f"n={cell.dataset_size:<6} seed {cell.seed}  {format_duration(value):>8}"
         )
     machine, total = reference_speed()["machine"], format_duration(sum(seconds))
-    _say(
+    say(
         language,
         f"{len(cells)} セル、合計 約 {total} (予測。基準機: {machine}、SmolLM2-135M での実測から)",
         f"{len(cells)} cells, about {total} in all (forecast from a run of SmolLM2-135M on "
@@ -139,10 +138,10 @@ def analyze(
     from .benchmark import analyze_folder
     from .report.terminal import render_terminal
 
-    language = _language(lang)
+    language = choose_language(lang)
     analysis = analyze_folder(folder, claims)
     if as_json:
-        _print_json(analysis.to_dict())
+        print_json(analysis.to_dict())
     else:
         typer.echo(render_terminal(analysis, language))
     if strict and not _all_verified(analysis):
@@ -164,7 +163,7 @@ def report(
     renderers = {"html": render_html, "md": render_markdown}
     if format_ not in renderers:
         raise ConfigError(f"--format {format_}: must be one of {', '.join(renderers)}")
-    text = renderers[format_](analyze_folder(folder, claims), _language(lang))
+    text = renderers[format_](analyze_folder(folder, claims), choose_language(lang))
     if output is None:
         typer.echo(text)
         return
@@ -181,7 +180,7 @@ def presets(as_json: Json = False) -> None:
 
     kinds = ("benchmarks", "claims")
     if as_json:
-        _print_json({kind: preset_names(kind) for kind in kinds})
+        print_json({kind: preset_names(kind) for kind in kinds})
         return
     for kind in kinds:
         for name in preset_names(kind):
@@ -198,16 +197,19 @@ def doctor(
     from .doctor import examine
     from .model_cache import check_default_model, ensure_default_model
 
-    language = _language(lang)
+    language = choose_language(lang)
     if fix and not check_default_model()["ok"]:
         ensure_default_model(mend=True)
     found = examine()
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         _print_doctor(found, language)
     if found["problems"]:
         raise typer.Exit(1)
+
+
+cli_sizes.register(app)
 
 
 def main() -> None:
@@ -234,20 +236,8 @@ def _configuration(
     return load_config(config or preset or "quick", **overrides)
 
 
-def _language(option: str | None) -> Any:
-    from .language import resolve_language
-
-    if option not in (None, "ja", "en"):
-        raise ConfigError(f"--lang {option}: must be ja or en")
-    return resolve_language(option)
-
-
 def _all_verified(analysis: Analysis) -> bool:
     return all(claim.verification == "VERIFIED" for claim in analysis.claims)
-
-
-def _print_json(data: Any) -> None:
-    typer.echo(json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False))
 
 
 def _print_doctor(found: dict[str, Any], language: str) -> None:
@@ -262,11 +252,7 @@ def _print_doctor(found: dict[str, Any], language: str) -> None:
     for problem in found["problems"]:
         typer.echo(f"! {problem['what']}: {problem['mend']}")
     if not found["problems"]:
-        _say(language, "問題はありません。", "Nothing is wrong.", err=False)
-
-
-def _say(language: str, ja: str, en: str, err: bool = True) -> None:
-    typer.echo(ja if language == "ja" else en, err=err)
+        say(language, "問題はありません。", "Nothing is wrong.", err=False)
 
 
 def _one_line(error: Exception) -> str:

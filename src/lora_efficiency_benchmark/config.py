@@ -27,7 +27,7 @@ RESERVED_TRAINER_ARGS = {
     "auto_find_batch_size", "group_by_length", "train_sampling_strategy",
     "logging_strategy", "logging_steps", "logging_nan_inf_filter",
 }  # fmt: skip
-_SPEC_CONFIGURATIONS: list[dict[str, Any]] = [
+SPEC_CONFIGURATIONS: list[dict[str, Any]] = [
     {"r": 4, "alpha": 8, "target_modules": ["q_proj", "v_proj"]},
     {"r": 8, "alpha": 16, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]},
     {"r": 16, "alpha": 32, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]},
@@ -43,7 +43,7 @@ class LoRABenchmarkConfig:
     base_model_name: str = ""  # full fine-tuning of this model is compared; "" = model_name
     dataset_sizes: list[int] = field(default_factory=lambda: [1000, 5000, 10000])  # texts
     lora_configurations: list[dict[str, Any]] = field(
-        default_factory=lambda: [dict(c) for c in _SPEC_CONFIGURATIONS]
+        default_factory=lambda: [dict(c) for c in SPEC_CONFIGURATIONS]
     )
     training_steps: int = 100  # optimizer steps of every arm
     eval_steps: int = 50  # evaluate every so many steps; the last step always

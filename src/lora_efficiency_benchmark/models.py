@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from .adapters import ALL_LINEAR, AdapterSettings
+from .architectures import find_architecture
 from .errors import ModelError, TargetModulesError
 from .model_cache import (
     default_model_facts,
@@ -52,6 +53,12 @@ def resolve_model(name: str) -> str:
     path = Path(name).expanduser()
     if path.is_dir():
         return str(path)
+    preset = find_architecture(name)
+    if preset is not None and not path.exists():
+        raise ModelError(
+            f"model {name!r}: is an architecture preset, configuration only; to train it, "
+            f"give its Hub id {preset.hub_id} or a local folder"
+        )
     if path.is_file():
         if path.suffix != ".gguf":
             raise ModelError(f"{name}: a model file must end in .gguf; give a folder or a Hub id")
@@ -87,7 +94,7 @@ def load_base_model(
     except torch.OutOfMemoryError:
         raise
     except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
-        raise ModelError(_load_failure(name, error)) from None
+        raise ModelError(load_failure(name, error)) from None
     _refuse_random_weights(name, loading)
     model.config.use_cache = False  # training keeps no key-value cache, in any arm
     return model, tokenizer
@@ -103,26 +110,6 @@ def _refuse_random_weights(name: str, loading: dict[str, Any]) -> None:
         )
 
 
-def load_model_structure(name: str, trust_remote_code: bool = False) -> tuple[Any, Any]:
-    """``(model, tokenizer)``, the model on the meta device: every layer, no weights.
-
-    Raises ModelError when the model cannot be found.
-    """
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-
-    source = resolve_model(name)
-    try:
-        config: Any = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
-        with torch.device("meta"):
-            model: Any = AutoModelForCausalLM.from_config(
-                config, trust_remote_code=trust_remote_code
-            )
-        tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        raise ModelError(_load_failure(name, error)) from None
-    return model, tokenizer
-
-
 def display_name(name: str) -> str:
     """The name to show: a converted model carries its own, which says that it was dequantised."""
     noted = Path(resolve_model(name)) / "source.json"
@@ -132,7 +119,8 @@ def display_name(name: str) -> str:
         return name
 
 
-def _load_failure(name: str, error: Exception) -> str:
+def load_failure(name: str, error: Exception) -> str:
+    """One line for a model that cannot be loaded: what went wrong and what to do."""
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
     if Path(name).expanduser().exists():
         return f"model {name!r}: cannot be loaded ({first[:160]}); check the files of the folder"
@@ -159,26 +147,42 @@ def create_lora_model(model: Any, adapter: AdapterSettings) -> Any:
         bias="none",
         use_dora=adapter.use_dora,
         use_rslora=adapter.use_rslora,
+        fan_in_fan_out=has_conv1d(model, adapter.target_modules),
         inference_mode=False,
     )
     return get_peft_model(model, config)
 
 
-def check_targets(model: Any, targets: Iterable[str]) -> None:
+def check_targets(model: Any, targets: Iterable[str], any_module: bool = False) -> None:
     """Every named target must match a layer with a weight matrix, which is what LoRA adapts.
 
-    PEFT itself is silent about a target that matches nothing beside one that does.
+    ``any_module`` also allows what other methods adapt, such as norms. PEFT itself is silent about
+    a target that matches nothing beside one that does. Raises TargetModulesError.
     """
     targets = list(targets)
     if targets == [ALL_LINEAR]:
         return
-    names = [name for name, module in model.named_modules() if _has_weight_matrix(module)]
-    missing = [t for t in targets if not any(n == t or n.endswith("." + t) for n in names)]
+    names = [n for n, module in model.named_modules() if any_module or _has_weight_matrix(module)]
+    missing = [t for t in targets if not any(_matches(n, t) for n in names)]
     if missing:
         raise TargetModulesError(
             f"target_modules: {', '.join(missing)} match{'es' if len(missing) == 1 else ''} nothing"
             f" in {type(model).__name__}; its linear layers: {', '.join(linear_layers(model))}"
         )
+
+
+def has_conv1d(model: Any, targets: Any) -> bool:
+    """True where a target is a ``Conv1D`` (GPT-2), which stores its weight transposed.
+
+    ``targets`` is a list of names; anything else (a pattern, all-linear, None) means every layer.
+    """
+    names = targets if isinstance(targets, list | tuple) and ALL_LINEAR not in targets else None
+    layers = (n for n, module in model.named_modules() if type(module).__name__ == "Conv1D")
+    return any(names is None or any(_matches(n, t) for t in names) for n in layers)
+
+
+def _matches(module_name: str, target: str) -> bool:
+    return module_name == target or module_name.endswith("." + target)
 
 
 def _has_weight_matrix(module: Any) -> bool:

@@ -14,6 +14,7 @@ from .dataset import load_split
 from .errors import ConfigError
 from .measure.environment import accelerator_in_use, describe_environment
 from .plan import expand
+from .structure import load_model_structure
 from .training import settings_of, training_arguments
 
 
@@ -22,7 +23,7 @@ def preflight(config: LoRABenchmarkConfig) -> dict[str, Any]:
 
     Raises ModelError, TargetModulesError, DataError or ConfigError.
     """
-    model, tokenizer = models.load_model_structure(config.model_name, config.trust_remote_code)
+    model, tokenizer = load_model_structure(config.model_name, config.trust_remote_code)
     for adapter in config.adapters:
         models.check_targets(model, adapter.target_modules)
     _check_length(config, model)

@@ -1,7 +1,7 @@
 """The output folder (row 3): the only module that writes ``records/``.
 
     config.yaml  environment.json  lora_benchmark.log  records/<cell>.json
-    results.csv  analysis.json  report.html  report.md
+    estimates.json  results.csv  analysis.json  report.html  report.md
 
 Each record is written the moment it exists, to a temporary file that is then renamed: a crash
 loses at most the cell that was running.
@@ -14,14 +14,21 @@ import dataclasses
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from .errors import StoreError
-from .results import OK, CellRecord, LoRAEfficiencyResult, encode_non_finite
+from .plan import AS_PRACTISED, CONTROLLED
+from .results import OK, CellRecord, LoRAEfficiencyResult, decode_non_finite, encode_non_finite
+
+ESTIMATES, ESTIMATES_SCHEMA = "estimates.json", 1
+_WORDS = {
+    "comparison": ("same-model", "cross-model"),
+    "reading": (CONTROLLED, AS_PRACTISED),
+}
 
 
 class Store:
@@ -77,6 +84,24 @@ class Store:
         if not self.path.is_dir():
             raise StoreError(f"{self.path}: no such folder; run the benchmark first")
         return [self._read_record(path) for path in sorted(self.records_path.glob("*.json"))]
+
+    def read_estimates(self) -> list[dict[str, Any]]:
+        """Entries of estimates.json, checked; none where there is no such file.
+
+        Raises StoreError naming the file and the entry that cannot be used.
+        """
+        path = self.path / ESTIMATES
+        if not path.exists():
+            return []
+        try:
+            values = decode_non_finite(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path}: cannot be read ({error}); move it away to go on") from None
+        problem = _estimates_problem(values)
+        if problem:
+            raise StoreError(f"{path}: {problem}; move it away to go on")
+        entries: list[dict[str, Any]] = values["entries"]
+        return entries
 
     def finished_ids(self) -> set[str]:
         """Ids of cells that ended ok or were skipped; failed ones are tried again."""
@@ -136,6 +161,52 @@ class Store:
 
 def _to_json(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+
+
+def _estimates_problem(values: Any) -> str | None:
+    """What is wrong with the content of estimates.json, in a few words."""
+    if not isinstance(values, Mapping) or not isinstance(values.get("entries"), list):
+        return "not a file of estimates"
+    if values.get("schema") != ESTIMATES_SCHEMA:
+        return f"schema {values.get('schema')!r}, this program reads {ESTIMATES_SCHEMA}"
+    found = ((i, _entry_problem(entry)) for i, entry in enumerate(values["entries"]))
+    return next((f"entries[{i}]: {problem}" for i, problem in found if problem), None)
+
+
+def _entry_problem(entry: Any) -> str | None:
+    if not isinstance(entry, Mapping):
+        return "must be a mapping"
+    for name, allowed in _WORDS.items():
+        if entry.get(name) not in allowed:
+            return f"{name} must be {' or '.join(allowed)}, got {entry.get(name)!r}"
+    for name in ("model", "base_model", "configuration"):
+        if not isinstance(entry.get(name), str) or not entry[name]:
+            return f"{name} must be a text, got {entry.get(name)!r}"
+    for name in ("batch_size", "seq_len"):
+        if not _positive(entry.get(name)) or not isinstance(entry[name], int):
+            return f"{name} must be a whole number of at least 1, got {entry.get(name)!r}"
+    if entry.get("skipped") is not None and not isinstance(entry["skipped"], str):
+        return "skipped must be null or the reason"
+    problems = (_side_problem(entry, side) for side in ("full", "lora"))
+    return next((problem for problem in problems if problem), None)
+
+
+def _side_problem(entry: Mapping[str, Any], side: str) -> str | None:
+    estimate = entry.get(side)
+    if estimate is None:
+        return None if entry.get("skipped") else f"{side} is missing, and no reason in skipped"
+    if not isinstance(estimate, Mapping):
+        return f"{side} must be an estimate"
+    for name in ("trainable_parameters", "peak_allocated_bytes"):
+        if estimate.get(name) is not None and not _positive(estimate[name]):
+            return f"{side}.{name} must be a positive number, got {estimate[name]!r}"
+    if not isinstance(estimate.get("breakdown") or {}, Mapping):
+        return f"{side}.breakdown must be a mapping"
+    return None
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def ok_records(records: Iterable[CellRecord]) -> list[CellRecord]:

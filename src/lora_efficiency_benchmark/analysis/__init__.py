@@ -16,6 +16,9 @@ from .values import (
     ArmSummary,
     ClaimVerdict,
     ConfigurationVerdict,
+    EstimatedClaim,
+    EstimatorCell,
+    EstimatorError,
     JointVerdict,
 )
 
@@ -31,6 +34,9 @@ __all__ = [
     "ArmSummary",
     "ClaimVerdict",
     "ConfigurationVerdict",
+    "EstimatedClaim",
+    "EstimatorCell",
+    "EstimatorError",
     "JointVerdict",
     "analyze",
     "specification_dictionary",

@@ -93,7 +93,7 @@ def _what_the_mean_hides(
     claim: Claim, verification: str, entries: Sequence[ConfigurationVerdict]
 ) -> Text:
     """One sentence: how many configurations miss what, the range, and what is still open."""
-    parts = [_misses(claim, entries), _range(claim, entries)]
+    parts = [misses(claim, entries), value_range(claim, entries)]
     if verification == UNDECIDED:
         parts.append(_undecided_summary(entries))
     bounded = [e.configuration for e in entries if e.bound]
@@ -108,7 +108,8 @@ def _what_the_mean_hides(
     return Text("; ".join(p.en for p in kept), "、".join(p.ja for p in kept))
 
 
-def _misses(claim: Claim, entries: Sequence[ConfigurationVerdict]) -> Text:
+def misses(claim: Claim, entries: Sequence[ConfigurationVerdict]) -> Text:
+    """How many configurations miss the claimed value, and the threshold."""
     values = _exact(entries)
     if not values:
         return NOTHING
@@ -130,7 +131,8 @@ def _misses(claim: Claim, entries: Sequence[ConfigurationVerdict]) -> Text:
     return Text(en, f"{ja}(しきい値{bar.ja}は{below}件が未達)")
 
 
-def _range(claim: Claim, entries: Sequence[ConfigurationVerdict]) -> Text:
+def value_range(claim: Claim, entries: Sequence[ConfigurationVerdict]) -> Text:
+    """From the smallest value to the largest; nothing for a single one."""
     values = _exact(entries)
     if len(values) < 2:
         return NOTHING

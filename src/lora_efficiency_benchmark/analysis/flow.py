@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..claims import Claim
 from ..plan import AS_PRACTISED
 from ..results import CellRecord
 from .claim_verdicts import judge_claim
+from .estimated import judge_estimates
+from .estimator import estimator_error
 from .findings import Findings
 from .joint import judge_joint
 from .metrics import measure
@@ -19,10 +21,15 @@ from .values import Analysis
 from .warnings import find_warnings
 
 
-def analyze(records: Sequence[CellRecord], claims: Sequence[Claim]) -> Analysis:
+def analyze(
+    records: Sequence[CellRecord],
+    claims: Sequence[Claim],
+    estimates: Sequence[Mapping[str, Any]] = (),
+) -> Analysis:
     """Judge ``claims`` on ``records``. Pure, and the order of the records does not matter.
 
-    Any part of a matrix will do: what is missing is NOT_MEASURED, with the reason.
+    Any part of a matrix will do: what is missing is NOT_MEASURED, with the reason. ``estimates``
+    (the entries of estimates.json) are judged apart and touch no measured verdict.
     """
     selection = select(records)
     comparison = compare_arms(selection)
@@ -45,6 +52,8 @@ def analyze(records: Sequence[CellRecord], claims: Sequence[Claim]) -> Analysis:
         environment=dict(selection.environment),
         settings=_settings(selection, comparison),
         failures=failures(selection.records),
+        estimated_claims=judge_estimates(claims, estimates),
+        estimator=estimator_error(selection.of_kind("memory")),
     )
 
 

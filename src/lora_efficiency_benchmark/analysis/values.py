@@ -53,6 +53,42 @@ class ClaimVerdict:
 
 
 @dataclass(frozen=True)
+class EstimatedClaim(ClaimVerdict):
+    """A claim judged on estimates (basis ESTIMATED) of models nobody ran here."""
+
+    model: str = ""  # LoRA's
+    base_model: str = ""  # full fine-tuning's; the same for same-model
+    batch_size: int | None = None  # None where the metric does not depend on it
+    seq_len: int | None = None
+    arithmetic: str = ""  # where the frozen weights alone rule a threshold out
+    arithmetic_ja: str = ""
+
+
+@dataclass(frozen=True)
+class EstimatorCell:
+    """One memory cell of this run beside its estimate."""
+
+    cell_id: str
+    label: str
+    reading: str
+    estimated: float  # bytes, peak allocated
+    measured: float | None  # None where the cell ran out of memory
+    error: float | None  # estimated / measured - 1
+
+
+@dataclass(frozen=True)
+class EstimatorError:
+    """How far the estimator was off on the cells of this very run."""
+
+    cells: tuple[EstimatorCell, ...]  # with a measurement to compare with
+    mean_absolute: float | None  # of the relative errors; None without such a cell
+    max_absolute: float | None
+    under_share: float | None  # share of the cells whose estimate lies below the measurement
+    out_of_memory: tuple[EstimatorCell, ...] = ()
+    untraceable: tuple[dict[str, str], ...] = ()  # {"cell_id", "label", "reading", "reason"}
+
+
+@dataclass(frozen=True)
 class JointVerdict:
     """Does any single configuration meet all claims at once?"""
 
@@ -109,7 +145,7 @@ class ArmSummary:
 class Analysis:
     """Everything the report shows."""
 
-    claims: tuple[ClaimVerdict, ...]
+    claims: tuple[ClaimVerdict, ...]  # MEASURED
     joint: JointVerdict
     warnings: tuple[AnalysisWarning, ...]
     arms: tuple[ArmSummary, ...]
@@ -119,14 +155,17 @@ class Analysis:
     environment: dict[str, Any]
     settings: dict[str, Any] = field(default_factory=dict)  # shared by all arms
     failures: tuple[dict[str, str], ...] = ()  # {"cell_id", "status", "kind", "message"}
+    estimated_claims: tuple[EstimatedClaim, ...] = ()  # never part of claims, joint or rows
+    estimator: EstimatorError | None = None  # None where no record holds an estimate
 
     def to_dict(self) -> dict[str, Any]:
         """The document of ``analyze --json``: schema first, then these fields.
 
-        Valid JSON: non-finite numbers take the form they have in the records. The rows are left
-        out, they are results.csv.
+        ``claims`` holds the measured ones, then the estimated ones. Valid JSON: non-finite numbers
+        take the form they have in the records. The rows are left out, they are results.csv.
         """
         body: dict[str, Any] = dataclasses.asdict(self)
         body.pop("rows")
+        body["claims"] += body.pop("estimated_claims")
         encoded: dict[str, Any] = encode_non_finite(body)
         return {"schema": SCHEMA, **encoded}

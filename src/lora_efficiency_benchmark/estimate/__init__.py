@@ -1,0 +1,1 @@
+"""Memory a training step would take on a GPU, estimated without one."""

@@ -1,0 +1,72 @@
+"""What a predicted training step is made of, checked once. Pure: no torch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ..config import PRECISIONS
+from ..errors import ConfigError
+
+OPTIMIZERS = (
+    "adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "adafactor", "sgd",
+)  # fmt: skip
+_CHOICES = {
+    "precision": PRECISIONS,
+    "optimizer": OPTIMIZERS,
+    "attention": ("sdpa", "eager", "flash"),
+    "adapter_dtype": ("auto", "float32", "bfloat16"),
+    "quantization": ("none", "nf4", "int8"),
+    "loop": ("trainer", "plain"),
+    "device": ("cuda", "cpu"),
+}
+
+
+@dataclass(frozen=True)
+class EstimateOptions:
+    """The settings of the training step; the defaults are those of ``run``."""
+
+    batch_size: int = 4  # texts per forward pass
+    seq_len: int = 512  # tokens of the longest text in the batch
+    precision: str = "amp-bf16"
+    optimizer: str = "adamw_torch"
+    gradient_checkpointing: bool = False
+    attention: str = "sdpa"
+    padded: bool = True  # texts of different lengths in the batch, so there is a mask
+    adapter_dtype: str = "auto"  # auto: as PEFT does, fp32 on a half-precision base
+    quantization: str = "none"  # of the frozen base
+    accumulation: int = 1  # forward passes per optimizer step
+    max_grad_norm: float = 1.0  # 0: no clipping
+    loop: str = "trainer"  # trainer: the engine of ``run``; plain: a hand-written loop
+    device: str = "cuda"  # whose kernels and allocator
+    arch: str | None = None  # such as sm89 or gfx942; decides kernel workspaces
+
+    def __post_init__(self) -> None:
+        """Check every field. Raises ConfigError."""
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(
+                    f"--{name.replace('_', '-')} {getattr(self, name)}: must be one of "
+                    f"{', '.join(allowed)}"
+                )
+        for name, least in (("batch_size", 1), ("seq_len", 2), ("accumulation", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ConfigError(
+                    f"--{name.replace('_', '-')} {value}: must be a whole number of at least {least}"
+                )
+        if self.device == "cpu" and self.quantization != "none":
+            raise ConfigError("--quantization: 4- and 8-bit kernels are predicted for CUDA only")
+
+    @property
+    def has_mask(self) -> bool:
+        """A batch of one text needs no padding."""
+        return self.padded and self.batch_size > 1
+
+    def at(self, batch_size: int, seq_len: int) -> EstimateOptions:
+        """The same step on another batch."""
+        return replace(self, batch_size=batch_size, seq_len=seq_len)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)

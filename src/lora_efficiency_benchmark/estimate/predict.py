@@ -1,0 +1,275 @@
+"""Model, method and options in; predicted memory out (row 4).
+
+A few decoder layers are traced (``step``), repeated to the model's depth (``layers``), rounded and
+replayed as the device's allocator would (``history``, ``allocator``).
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError, ModelError
+from ..measure.allocations import CATEGORIES
+from ..methods import Method
+from ..models import Counts, count
+from ..structure import apply_method, build_structure
+from ..units import MIB
+from .allocator import replay
+from .history import history
+from .layers import TRACED, NotPeriodic, repeat_layers
+from .options import EstimateOptions
+from .recording import NotPolynomial, Point, Recording, fit
+from .step import decoder_layers, record_step
+from .stream import Stream, StreamPeak
+
+# What the driver and loaded kernels take outside PyTorch's allocator; it varies by driver version.
+CONTEXT_BYTES = 512 * MIB
+# cuBLAS keeps one workspace a handle and stream (PyTorch's CUDABlas defaults); the thread that
+# runs backward has a handle of its own. 4096 KiB x 2 + 16 KiB x 8 by default, 32 MiB on sm90.
+_WORKSPACE_BYTES = {"sm90": 32 * MIB}
+_DEFAULT_WORKSPACE_BYTES = 8_519_680
+_WORKSPACES = 2
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a training step is predicted to need, in bytes."""
+
+    model: str
+    method: str
+    trainable_parameters: int
+    total_parameters: int
+    peak_allocated_bytes: int
+    peak_reserved_range_bytes: list[int] | None  # over allocation histories; None on a CPU
+    context_bytes: int  # outside the allocator: driver, kernels
+    peak_phase: str
+    breakdown: dict[str, int]  # at the moment of the allocated peak; adds up to it
+    end_of_step_allocated_bytes: int | None
+    options: dict[str, Any]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, the keys of ``estimate --json``."""
+        return asdict(self)
+
+
+class Predictor:
+    """Traces of one model and method under one set of options; batch, length and rank vary.
+
+    Raises ModelError, TargetModulesError or ConfigError.
+    """
+
+    def __init__(
+        self, model: str, method: Method, options: EstimateOptions, trust_remote_code: bool = False
+    ) -> None:
+        if method.kind == "full" and options.quantization != "none":
+            raise ConfigError(
+                f"--quantization {options.quantization}: quantised weights cannot be trained; "
+                "use it with an adapter"
+            )
+        self.model, self.method, self.options = model, method, options
+        structure = build_structure(model, trust_remote_code)
+        self.config = copy.deepcopy(structure.config)
+        self.depth = len(decoder_layers(structure))
+        self.counts: Counts = count(apply_method(structure, method))
+        self._streams: dict[tuple[int, int, int], Stream] = {}
+
+    @property
+    def rank(self) -> int:
+        """LoRA rank; 1 where the method has none."""
+        return self.method.adapter.r if self.method.adapter is not None else 1
+
+    def stream(self, batch_size: int, seq_len: int, rank: int | None = None) -> Stream:
+        """Events of two optimizer steps, exact bytes, traced at exactly this point."""
+        key = (batch_size, seq_len, rank or self.rank)
+        if key not in self._streams:
+            self._check_length(seq_len)
+            self._streams[key] = self._trace(*key)
+        return self._streams[key]
+
+    def recording(self, seq_len: int | None = None) -> Recording:
+        """The step as polynomials in batch (2 and more), length and rank.
+
+        Exact for lengths with the remainder of ``seq_len`` by 128; a few kernels round lengths up,
+        so other lengths are off by some bytes a row. Raises ModelError where the step is not
+        polynomial.
+        """
+        points = _points(seq_len or self.options.seq_len, self._window(), self._has_rank())
+        try:
+            return fit([self._trace(*point) for point in points], points)
+        except NotPolynomial as error:
+            raise ModelError(
+                f"{self.model}, {self.method.label}: cannot be recorded ({error})"
+            ) from None
+
+    def estimate(self) -> Estimate:
+        """The prediction for the options as given."""
+        started = time.perf_counter()
+        options = self.options
+        stream = self.stream(options.batch_size, options.seq_len)
+        peak, reserved = self.peak_of(stream), None
+        if options.device == "cuda":
+            reserved = self._reserved_range(stream)
+        return Estimate(
+            model=self.model,
+            method=self.method.text or self.method.label,
+            trainable_parameters=self.counts.trainable,
+            total_parameters=self.counts.total,
+            peak_allocated_bytes=peak.allocated_bytes,
+            peak_reserved_range_bytes=reserved,
+            context_bytes=CONTEXT_BYTES if options.device == "cuda" else 0,
+            peak_phase=peak.phase,
+            breakdown=peak.breakdown,
+            end_of_step_allocated_bytes=peak.end_of_step_bytes,
+            options={**options.to_dict(), "method": self.method.resolved()},
+            seconds=time.perf_counter() - started,
+        )
+
+    def peak_of(self, stream: Stream) -> StreamPeak:
+        """Peak of a stream as the device's allocator counts it."""
+        return self.as_allocated(stream).peak()
+
+    def as_allocated(self, stream: Stream) -> Stream:
+        """The stream with sizes as the allocator hands them out, library workspaces included."""
+        if self.options.device != "cuda":
+            return stream
+        sizes = -(-stream.sizes // 512) * 512
+        return _with_workspaces(replace(stream, sizes=sizes), self.workspaces())
+
+    def workspaces(self) -> list[int]:
+        """Bytes that matrix libraries keep from PyTorch's allocator."""
+        arch = (self.options.arch or "").removesuffix("a")
+        return [_WORKSPACE_BYTES.get(arch, _DEFAULT_WORKSPACE_BYTES)] * _WORKSPACES
+
+    # ---- inside ---------------------------------------------------------------------------------
+
+    def _reserved_range(self, stream: Stream) -> list[int]:
+        """Peak reserved over allocation histories that end in the longest batch.
+
+        Only this batch, from a fresh allocator; the same batch again and again; a batch of half the
+        length before it.
+        """
+        histories: list[list[Stream]] = [[stream], [stream] * 3]
+        shorter = self._shorter(stream)
+        if shorter is not None:
+            histories.append([shorter, stream, stream])
+        used = [
+            replay(history(steps, self.workspaces())).peak_reserved_bytes for steps in histories
+        ]
+        return [min(used), max(used)]
+
+    def _shorter(self, stream: Stream) -> Stream | None:
+        """The same step on half the length, where it takes the same path."""
+        options = self.options
+        length = options.seq_len // 2 // 16 * 16 + options.seq_len % 16
+        if not options.padded or length < 16 or length >= options.seq_len:
+            return None
+        other = self.stream(options.batch_size, length)
+        return other if stream.same_structure(other) else None
+
+    def _trace(self, batch_size: int, seq_len: int, rank: int) -> Stream:
+        options = self.options.at(batch_size, seq_len)
+        period = _period(self.config, self.depth)
+        few = TRACED * period
+        method = self._method_at(rank)
+        adapt: Callable[[Any], Any] = partial(apply_method, method=method)
+        if few < self.depth and self.depth % period == 0 and _same_in_every_layer(method):
+            try:
+                traced = record_step(_shallow(self.config, few), adapt, options, period)
+                return repeat_layers(traced, self.depth // period).ordered()
+            except NotPeriodic:
+                pass
+        return record_step(self.config, adapt, options).ordered()
+
+    def _method_at(self, rank: int) -> Method:
+        adapter = self.method.adapter
+        if adapter is None or adapter.r == rank:
+            return self.method
+        return replace(self.method, adapter=replace(adapter, r=rank))
+
+    def _has_rank(self) -> bool:
+        return self.method.adapter is not None
+
+    def _window(self) -> int | None:
+        """Length from which attention slides, and takes another path."""
+        window = getattr(self.config, "sliding_window", None)
+        used = getattr(self.config, "use_sliding_window", True)
+        return window if isinstance(window, int) and used else None
+
+    def _check_length(self, seq_len: int) -> None:
+        longest = getattr(self.config, "max_position_embeddings", None)
+        if isinstance(longest, int) and seq_len > longest:
+            raise ConfigError(
+                f"--seq-len {seq_len}: beyond the {longest} positions of {self.model}; lower it"
+            )
+
+
+def estimate(
+    model: str, method: Method, options: EstimateOptions, trust_remote_code: bool = False
+) -> Estimate:
+    """Predicted memory of one training step. Raises ModelError, ConfigError."""
+    return Predictor(model, method, options, trust_remote_code).estimate()
+
+
+def _points(seq_len: int, window: int | None, has_rank: bool) -> list[Point]:
+    """Where to record: three points that no polynomial confuses, lengths on one side of a window."""
+    base = seq_len % 128
+    if window is not None and seq_len >= window:
+        base += -(-window // 128) * 128
+    ranks = (8, 12, 20) if has_rank else (1, 1, 1)
+    return [
+        (batch, base + 128 * steps, rank)
+        for batch, steps, rank in zip((3, 5, 4), (1, 3, 5), ranks, strict=True)
+    ]
+
+
+def _period(config: Any, depth: int) -> int:
+    """After how many layers the kinds of layer repeat: 1 for most, 2 for Gemma 2, 6 for Gemma 3."""
+    kinds = getattr(config, "layer_types", None)
+    if not kinds or len(kinds) != depth:
+        return 1
+    for period in range(1, depth + 1):
+        if all(kinds[i] == kinds[i % period] for i in range(depth)):
+            return period
+    return depth
+
+
+def _shallow(config: Any, layers: int) -> Any:
+    """The configuration with fewer layers; lists with one entry a layer are cut."""
+    shallow = copy.deepcopy(config)
+    depth = shallow.num_hidden_layers
+    for name, value in vars(config).items():
+        if isinstance(value, list) and len(value) == depth:
+            setattr(shallow, name, value[:layers])
+    shallow.num_hidden_layers = layers
+    return shallow
+
+
+def _same_in_every_layer(method: Method) -> bool:
+    """True where the adapter treats every layer alike."""
+    config = method.peft_config or {}
+    special = ("layers_to_transform", "rank_pattern", "alpha_pattern", "layer_replication")
+    return not any(config.get(name) for name in special)
+
+
+def _with_workspaces(stream: Stream, nbytes: list[int]) -> Stream:
+    """The stream with blocks that exist from the start, counted as temporaries."""
+    first = len(stream.sizes)
+    extra = np.arange(first, first + len(nbytes))
+    ones, zeros = np.ones(len(nbytes), dtype=np.int64), np.zeros(len(nbytes), dtype=np.int64)
+    kind = CATEGORIES.index("temporaries")
+    return Stream(
+        blocks=np.concatenate([extra, stream.blocks]),
+        signs=np.concatenate([ones, stream.signs]),
+        phases=np.concatenate([zeros, stream.phases]),
+        layers=np.concatenate([zeros - 1, stream.layers]),
+        sizes=np.concatenate([stream.sizes, np.array(nbytes, dtype=np.int64)]),
+        categories=np.concatenate([stream.categories, zeros + kind]),
+    )

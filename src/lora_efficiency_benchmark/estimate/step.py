@@ -1,0 +1,210 @@
+"""Run the real training step on fake tensors and write down what it allocates (row 4).
+
+The model is the transformers class of the configuration, the adapter is peft's, the loop is the
+engine of ``run`` (``training.train``) or a hand-written one, the optimizer is PyTorch's. Two
+optimizer steps are run: optimizer state appears at the end of the first.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from typing import Any
+
+import torch
+
+from .. import training
+from ..errors import LoraBenchError, ModelError
+from ..models import WEIGHT_DTYPES
+from ..precision import AUTOCAST_DTYPES
+from ..training import TrainSettings, train
+from .options import EstimateOptions
+from .patching import replaced
+from .quantized import prepare_quantized
+from .recorder import Recorder
+from .scratch import kernel_scratch
+from .stream import Stream
+from .world import fake_world, to_fake
+
+STEPS = 2
+Adapt = Callable[[Any], Any]  # base model -> model to train
+
+
+def record_step(config: Any, adapt: Adapt, options: EstimateOptions, period: int = 1) -> Stream:
+    """The allocations of two optimizer steps of ``adapt(model of config)``.
+
+    Decoder layers are numbered in groups of ``period``. Raises ModelError where the architecture
+    cannot be traced, with the reason.
+    """
+    structure = build_structure(config, options)
+    with fake_world(options), replaced(training, "pad_batch", _shaped_batch), _quiet():
+        try:
+            model = _prepare(structure, adapt, options)
+            layers = {layer: i // period for i, layer in enumerate(decoder_layers(model))}
+            recorder = Recorder(model, layers, kernel_scratch(options))
+            loop = _trainer_loop if options.loop == "trainer" else _plain_loop
+            loop(model, recorder, options)
+        except LoraBenchError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"{getattr(config, 'model_type', 'this model')}: its training step cannot be "
+                f"traced without weights ({type(error).__name__}: {_first_line(error)})"
+            ) from error
+    return recorder.stream()
+
+
+def build_structure(config: Any, options: EstimateOptions) -> Any:
+    """The model class of ``config`` on the meta device."""
+    from transformers import AutoModelForCausalLM
+
+    config = copy.deepcopy(config)
+    implementation = {"sdpa": "sdpa", "eager": "eager", "flash": "sdpa"}[options.attention]
+    with torch.device("meta"):
+        try:
+            model: Any = AutoModelForCausalLM.from_config(
+                config, attn_implementation=implementation
+            )
+        except ValueError:  # an architecture without SDPA
+            model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+    model.config.use_cache = options.loop == "plain" and bool(getattr(config, "use_cache", True))
+    return model
+
+
+def decoder_layers(model: Any) -> list[Any]:
+    """The repeated layers, in order; empty where there is no such list."""
+    count = getattr(model.config, "num_hidden_layers", None)
+    for module in model.modules():
+        if isinstance(module, torch.nn.ModuleList) and len(module) == count:
+            return list(module)
+    return []
+
+
+def _prepare(structure: Any, adapt: Adapt, options: EstimateOptions) -> Any:
+    model = to_fake(structure, WEIGHT_DTYPES[options.precision])
+    if options.quantization != "none":
+        prepare_quantized(model, options)
+    model = adapt(model)
+    if options.adapter_dtype != "auto":
+        wanted = getattr(torch, options.adapter_dtype)
+        for module in model.modules():
+            for name, parameter in module._parameters.items():
+                if parameter is not None and parameter.requires_grad:
+                    module._parameters[name] = torch.nn.Parameter(parameter.detach().to(wanted))
+    return model
+
+
+def _examples(options: EstimateOptions) -> list[dict[str, Any]]:
+    """One optimizer step's texts: the longest first, the others shorter where there is padding."""
+    count = options.batch_size * options.accumulation
+    lengths = [options.seq_len] * count
+    if options.has_mask:
+        lengths = [
+            options.seq_len - (0 if i % options.batch_size == 0 else 1) for i in range(count)
+        ]
+    return [
+        {"input_ids": [1] * n, "labels": [1] * n, "attention_mask": [1] * n} for n in lengths
+    ]
+
+
+def _shaped_batch(examples: list[dict[str, Any]], pad_token_id: int) -> dict[str, torch.Tensor]:
+    """The batch of ``collate.pad_batch`` as the device sees it, without building it row by row."""
+    shape = (len(examples), max(len(example["input_ids"]) for example in examples))
+    names = ("input_ids", "attention_mask", "labels")
+    return {name: torch.empty(shape, dtype=torch.long) for name in names}
+
+
+def _trainer_loop(model: Any, recorder: Recorder, options: EstimateOptions) -> None:
+    arguments: dict[str, Any] = {
+        "optim": _TRAINER_NAMES.get(options.optimizer, options.optimizer),
+        "max_grad_norm": options.max_grad_norm,
+        "gradient_accumulation_steps": options.accumulation,
+    }
+    if options.gradient_checkpointing:
+        arguments["gradient_checkpointing"] = True
+    precision = "amp-bf16" if options.precision == "amp-fp16" else options.precision  # same sizes
+    settings = TrainSettings(
+        steps=STEPS + 1,  # the last is not run: a step has the next batch loaded already
+        batch_size=options.batch_size,
+        learning_rate=1e-4,
+        precision=precision,
+        seed=0,
+        eval_steps=STEPS + 2,
+        on_accelerator=False,
+        trainer_args=arguments,
+    )
+    with suppress(_Enough):
+        train(model, _examples(options), settings, 0, on_step=_stop, around=lambda _: recorder)
+
+
+class _Enough(Exception):
+    """All steps that are needed have been seen."""
+
+
+def _stop(step: int, total: int, loss: float) -> None:
+    if step >= STEPS:
+        raise _Enough
+
+
+_TRAINER_NAMES = {"adamw_8bit": "adamw_bnb_8bit", "paged_adamw_8bit": "paged_adamw_8bit"}
+
+
+def _plain_loop(model: Any, recorder: Recorder, options: EstimateOptions) -> None:
+    """A loop as people write it by hand: outputs live until the next forward pass replaces them."""
+    if options.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+        if hasattr(model, "enable_input_require_grads"):
+            model.enable_input_require_grads()
+    model.train()
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    optimizer = _plain_optimizer(trainable, options)
+    dtype = AUTOCAST_DTYPES.get(options.precision)
+    examples = _examples(options)
+    with recorder:
+        for _ in range(STEPS):
+            optimizer.zero_grad()
+            for start in range(0, len(examples), options.batch_size):
+                batch = _shaped_batch(examples[start : start + options.batch_size], 0)
+                with torch.autocast("cpu", dtype=torch.bfloat16) if dtype else nullcontext():
+                    outputs = model(**batch)
+                    loss = outputs.loss / options.accumulation
+                loss.backward()
+            if options.max_grad_norm:
+                torch.nn.utils.clip_grad_norm_(trainable, options.max_grad_norm)
+            optimizer.step()
+
+
+def _plain_optimizer(parameters: list[Any], options: EstimateOptions) -> Any:
+    from .optimizers import BlockwiseAdam8bit
+
+    name = options.optimizer
+    if name in ("adamw_8bit", "paged_adamw_8bit"):
+        return BlockwiseAdam8bit(parameters, paged=name.startswith("paged"))
+    if name == "sgd":
+        return torch.optim.SGD(parameters, lr=1e-4)
+    if name == "adafactor":
+        from transformers.optimization import Adafactor
+
+        return Adafactor(parameters, lr=1e-4, scale_parameter=False, relative_step=False)
+    return torch.optim.AdamW(parameters, lr=1e-4, fused=name == "adamw_torch_fused" or None)
+
+
+class _quiet:
+    """Warnings and log lines about a step that trains nothing are of no use to anybody."""
+
+    def __enter__(self) -> None:
+        self._catch = warnings.catch_warnings()
+        self._catch.__enter__()
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+
+    def __exit__(self, *details: Any) -> None:
+        logging.disable(logging.NOTSET)
+        self._catch.__exit__(*details)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [""])[0][:200]
