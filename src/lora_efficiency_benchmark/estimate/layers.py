@@ -40,6 +40,7 @@ def repeat_layers(stream: Stream, count: int) -> Stream:
     """The stream of ``count`` layers from one of ``TRACED``. Raises NotPeriodic."""
     if count < TRACED:
         raise NotPeriodic(f"{count} layers are fewer than {TRACED}")
+    stream = _tidied(stream)
     names = _Names(stream, count)
     keys: list[Ints] = []
     index: list[Ints] = []
@@ -54,6 +55,21 @@ def repeat_layers(stream: Stream, count: int) -> Stream:
         keys += copies
         index += [events] * len(copies)
     return _renumbered(stream, np.concatenate(keys), np.concatenate(index))
+
+
+def _tidied(stream: Stream) -> Stream:
+    """Releases in a row that hop between layers, sorted by layer.
+
+    Autocast drops its cached casts in the order of a hash table; in which order is of no effect.
+    """
+    order = np.arange(len(stream))
+    edges = np.flatnonzero(np.diff(stream.signs)) + 1
+    for start, end in zip([0, *edges.tolist()], [*edges.tolist(), len(stream)], strict=True):
+        steps = np.diff(stream.layers[start:end])
+        if stream.signs[start] < 0 and np.any(steps > 0) and np.any(steps < 0):
+            by_layer = np.argsort(stream.layers[start:end], kind="stable")
+            order[start:end] = start + by_layer
+    return stream.reordered(order)
 
 
 def _pieces(layers: Ints) -> list[_Piece]:
@@ -138,10 +154,14 @@ def _renumbered(stream: Stream, keys: Ints, index: Ints) -> Stream:
     rank[np.argsort(first)] = np.arange(len(first))
     blocks = np.full(len(keys), STEP_END, dtype=np.int64)
     blocks[real] = rank[number]
+    signs = stream.signs[index]
+    for sign in (1, -1):
+        if np.bincount(blocks[real & (signs == sign)], minlength=1).max(initial=0) > 1:
+            raise NotPeriodic("a layer releases what is not its own or its neighbour's")
     source = stream.blocks[index][real][np.sort(first)]
     return Stream(
         blocks=blocks,
-        signs=stream.signs[index],
+        signs=signs,
         phases=stream.phases[index],
         layers=stream.layers[index],
         sizes=stream.sizes[source],

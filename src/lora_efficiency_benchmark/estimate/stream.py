@@ -50,7 +50,10 @@ class Stream:
         """
         group = np.cumsum(np.concatenate([[0], (np.diff(self.signs) != 0).astype(np.int64)]))
         within = np.where(self.signs < 0, self.blocks, np.arange(len(self.blocks)))
-        order = np.lexsort((within, group))
+        return self.reordered(np.lexsort((within, group)))
+
+    def reordered(self, order: Ints) -> Stream:
+        """The same events in another order."""
         return replace(
             self,
             blocks=self.blocks[order],
