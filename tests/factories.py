@@ -35,6 +35,7 @@ def make_config(**fields: Any) -> LoRABenchmarkConfig:
         "training_steps": 24,
         "eval_steps": 12,
         "learning_rates": {"full": 1e-4, "lora": 2e-3},
+        "estimate_scale": False,
     }
     return LoRABenchmarkConfig(**{**defaults, **fields})
 
@@ -111,6 +112,45 @@ def evaluation(loss: float) -> dict[str, Any]:
         "tokens": EVALUATION_TOKENS,
         "raw_bytes": raw_bytes,
         "documents": documents,
+    }
+
+
+def estimate(
+    trainable: int, peak_gib: float, breakdown_gib: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """An estimate block; sizes are given in GiB."""
+    return {
+        "trainable_parameters": trainable,
+        "total_parameters": 6_738_415_616,
+        "peak_allocated_bytes": int(peak_gib * GIB),
+        "peak_reserved_range_bytes": None,
+        "context_bytes": 0,
+        "peak_phase": "backward",
+        "breakdown": {k: int(v * GIB) for k, v in (breakdown_gib or {}).items()},
+        "options": {},
+        "seconds": 1.0,
+    }
+
+
+def make_entry(
+    full_gib: float = 100.0,
+    lora_gib: float = 35.0,
+    trainable: int = 33_554_432,
+    **fields: Any,
+) -> dict[str, Any]:
+    """An entry of estimates.json: Llama-2-7B with the paper's adapter unless ``fields`` differ."""
+    return {
+        "comparison": "same-model",
+        "model": "llama-2-7b",
+        "base_model": "llama-2-7b",
+        "reading": "controlled",
+        "configuration": "r=32 q,k,v,o",
+        "batch_size": 4,
+        "seq_len": 512,
+        "full": estimate(6_738_415_616, full_gib),
+        "lora": estimate(trainable, lora_gib),
+        "skipped": None,
+        **fields,
     }
 
 

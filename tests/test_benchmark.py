@@ -43,6 +43,7 @@ def tiny_config(model: Path, output: Path, **fields: Any) -> LoRABenchmarkConfig
         "batch_size": 2,
         "learning_rates": {"full": 3e-3, "lora": 1e-2},
         "evaluation_size": 6,
+        "estimate_scale": False,  # half a minute of traces
     }
     return LoRABenchmarkConfig(**{**defaults, **fields})
 

@@ -344,6 +344,7 @@ def test_what_changes_batches_between_arms_is_reserved() -> None:
         ("dataset", ["", None, 5, [], {}, {"path": 5}, {"path": "x", "column": "y"}]),
         ("time_limit_minutes", [0, -1, math.nan, math.inf, True, "5"]),
         ("trust_remote_code", ["yes", 1, None]),
+        ("estimate_scale", ["yes", 1, None]),
         ("launcher", ["fork", {"isolation": "thread"}, {"gpus": 2}]),
     ],
 )

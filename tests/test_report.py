@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from factories import fail, make_config, make_records
+from factories import fail, make_config, make_entry, make_records
 from lora_efficiency_benchmark.analysis import analyze
 from lora_efficiency_benchmark.analysis.values import Analysis
 from lora_efficiency_benchmark.claims import load_claims
@@ -319,3 +319,116 @@ def test_terminal_says_what_the_mean_hides(usual: Analysis) -> None:
     hidden = [claim.reason for claim in usual.claims if claim.reason]
     assert hidden
     assert all(reason in text for reason in hidden)
+
+
+# ---- estimates ----------------------------------------------------------------------------------
+
+SKIPPED = "OPT names it out_proj"
+
+
+def with_estimate(record: CellRecord) -> CellRecord:
+    if record.memory:
+        peak = record.memory["peak_allocated_bytes"]
+        record.estimate = {"peak_allocated_bytes": round(peak * 0.9986)}
+        if record.cell.label == "r=4 q,v":
+            return fail(record)
+    return record
+
+
+@functools.cache
+def at_scale() -> Analysis:
+    cross: dict[str, Any] = {
+        "comparison": "cross-model",
+        "model": "opt-6.7b",
+        "base_model": "opt-1.3b",
+    }
+    entries = [
+        make_entry(),
+        make_entry(seq_len=4096, lora_gib=50.0),
+        make_entry(reading="as-practised", lora_gib=30.0),
+        make_entry(**cross, configuration="r=4 q,v", full_gib=20.0),
+        make_entry(**cross, skipped=SKIPPED, full=None, lora=None),
+    ]
+    claims = load_claims("paper-r5")
+    return analyze(make_records(change=with_estimate), claims, entries)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_estimates_are_marked_wherever_they_are_shown(language: str) -> None:
+    analysis = at_scale()
+    heading = {"en": "At the claim's own scale, ESTIMATED", "ja": "主張の規模での推定(ESTIMATED)"}
+    word = {"en": "ESTIMATED", "ja": "推定"}[language]
+    page = Page(render_html(analysis, language))
+    assert page.open == []
+    markdown = render_markdown(analysis, language)
+    for text in ("".join(page.text), markdown):
+        assert heading[language] in text
+        assert f"({word})" in text
+        assert "ESTIMATED: VERIFIED" in text or "推定(ESTIMATED): 支持 (VERIFIED)" in text
+        assert "llama-2-7b" in text
+        assert "200.8" in text
+        assert "0.2%" in text  # errors of 0.14 %, rounded up
+    assert SKIPPED in "".join(page.text)
+    section = render_html(analysis, language).split('<section id="estimates">')[1]
+    table = section.split("</table>")[0]
+    assert "<a " not in table, "an estimate at scale links to no record"
+    verdicts = re.findall(r'class="verdict [a-z_]+">([^<]*)<', table)
+    assert verdicts
+    assert all("ESTIMATED: " in verdict or "推定(ESTIMATED): " in verdict for verdict in verdicts)
+
+
+def test_a_cell_out_of_memory_shows_its_estimate() -> None:
+    page = "".join(Page(render_html(at_scale(), "en")).text)
+    assert "estimated peak (ESTIMATED): 1." in page
+    assert "out of memory" in page.split("Estimates (ESTIMATED) and measurements")[1]
+
+
+def test_terminal_estimates_are_short() -> None:
+    lines = render_terminal(at_scale(), "en", 1000).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("At the claim's own scale"))
+    assert lines[start:-1] == [
+        "At the claim's own scale, ESTIMATED (this run: estimates within 0.2% of measurement):",
+        "  llama-2-7b, r=32 q,k,v,o: 200.8x; memory (controlled) 2.86x at 4x512 tokens, "
+        "2.00x at 4x4096 tokens; memory (as practised) 3.33x at 4x512 tokens",
+        "  full opt-1.3b / LoRA opt-6.7b, r=4 q,v: 200.8x; memory (controlled) 0.57x at "
+        "4x512 tokens",
+    ]
+    assert lines[-1] == at_scale().joint.sentence["en"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_terminal_estimates_fit_the_width(language: str, width: int) -> None:
+    *lines, _ = render_terminal(at_scale(), language, width).splitlines()
+    assert max(map(cell_len, lines)) <= width
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_run_without_estimates_does_not_mention_them(usual: Analysis, language: str) -> None:
+    page = "".join(Page(render_html(usual, language)).text)
+    for text in (page, render_markdown(usual, language), render_terminal(usual, language)):
+        assert "ESTIMATED" not in text
+        assert "推定" not in text
+
+
+def test_estimates_of_cells_alone_are_shown_too() -> None:
+    analysis = analysis_of(make_records(change=with_estimate))
+    assert "Memory, ESTIMATED: This run: estimates within 0.2%" in render_terminal(analysis, "en")
+    for text in (render_html(analysis, "en"), render_markdown(analysis, "en")):
+        assert "Estimates (ESTIMATED) and measurements of this run" in text
+        assert "own scale" not in text
+
+
+def test_estimates_with_nothing_to_compare_say_so() -> None:
+    analysis = analyze(make_records(), load_claims("paper-r5"), [make_entry()])
+    assert "this run: no measurement to compare with" in render_terminal(analysis, "en")
+    assert "no memory cell to compare the estimates with" in render_markdown(analysis, "en")
+
+
+def test_hostile_estimates_stay_text() -> None:
+    entry = make_entry(model=HOSTILE, configuration=HOSTILE, lora={"untraceable": HOSTILE})
+    analysis = analyze([], load_claims("paper-r5"), [entry, make_entry(skipped=HOSTILE)])
+    assert "<script" not in render_html(analysis, "en")
+    assert "<script" not in render_markdown(analysis, "en")
+    text = render_terminal(analysis, "en")
+    assert all(c.isprintable() or c == "\n" for c in text)

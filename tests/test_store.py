@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from factories import make_config
+from factories import make_config, make_entry
 from lora_efficiency_benchmark.errors import StoreError
 from lora_efficiency_benchmark.plan import expand
 from lora_efficiency_benchmark.results import (
@@ -224,3 +224,46 @@ def test_results_csv(store: Store) -> None:
     assert float(lora["eval_perplexity"]) == math.inf
     assert plain["lora_config"] == ""
     assert plain["bits_per_byte"] == "", "not measured is empty, not zero"
+
+
+# ---- estimates ----------------------------------------------------------------------------------
+
+
+def test_a_folder_without_estimates_has_none(store: Store) -> None:
+    assert store.read_estimates() == []
+
+
+def test_estimates_are_read_as_they_were_written(store: Store) -> None:
+    skipped = make_entry(skipped="no such module", full=None, lora=None)
+    entries = [make_entry(), make_entry(lora={"untraceable": "x"}), skipped]
+    store.write_json("estimates.json", {"schema": 1, "made_at": "now", "entries": entries})
+    assert store.read_estimates() == entries
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "not a file of estimates"),
+        ('{"schema": 2, "entries": []}', "schema 2, this program reads 1"),
+        ('{"schema": 1, "entries": [3]}', r"entries\[0\]: must be a mapping"),
+        (make_entry(comparison="other"), "comparison must be same-model or cross-model"),
+        (make_entry(reading=None), "reading must be"),
+        (make_entry(model=""), "model must be a text"),
+        (make_entry(batch_size=True), "batch_size must be a whole number"),
+        (make_entry(seq_len=0), "seq_len must be a whole number"),
+        (make_entry(skipped=3), "skipped must be null or the reason"),
+        (make_entry(lora=None), "lora is missing, and no reason in skipped"),
+        (make_entry(full=[]), "full must be an estimate"),
+        (make_entry(full={"peak_allocated_bytes": "9"}), "full.peak_allocated_bytes must be"),
+        (make_entry(full={"breakdown": [1]}), "full.breakdown must be a mapping"),
+    ],
+)
+def test_a_broken_estimates_file_is_one_line(store: Store, content: Any, message: str) -> None:
+    if isinstance(content, dict):
+        content = json.dumps({"schema": 1, "entries": [content]})
+    store.write_text("estimates.json", content)
+    with pytest.raises(StoreError, match=message) as caught:
+        store.read_estimates()
+    assert "estimates.json" in str(caught.value)
+    assert "\n" not in str(caught.value)

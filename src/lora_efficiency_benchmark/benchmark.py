@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,13 +18,14 @@ from .adapters import parse_adapter
 from .analysis import Analysis, analyze, specification_dictionary
 from .claims import load_claims
 from .config import LoRABenchmarkConfig, load_config
-from .errors import ConfigError, StoreError
+from .errors import ConfigError, LoraBenchError, StoreError
 from .execution.launcher import LocalLauncher
 from .language import Language, resolve_language
 from .plan import FULL, LORA, Cell, expand
 from .report.files import write_report
 from .results import OK, CellRecord, LoRAEfficiencyResult
-from .store import Store
+from .store import ESTIMATES, ESTIMATES_SCHEMA, Store
+from .units import to_gib
 from .yaml_io import preset_path
 
 if TYPE_CHECKING:
@@ -40,7 +42,10 @@ class Watch(Protocol):
         """A cell begins."""
 
     def event(self, event: dict[str, Any]) -> None:
-        """A phase or a step of the running cell."""
+        """A phase or a step of the running cell; ``too_large``: it is not expected to fit.
+
+        ``scale``: after the cells, estimates at the claim's own scale are being made.
+        """
 
     def cell_ended(self, record: CellRecord) -> None:
         """A cell has its record, stored already."""
@@ -68,7 +73,7 @@ class LoRAEfficiencyBenchmark:
         Each record is stored the moment it exists; calling again goes on from there. ``fresh``
         moves an older folder aside first. Raises UserError for what the user can fix.
         """
-        load_claims(self.config.claims)  # a wrong claims file should not wait for the last cell
+        claims = load_claims(self.config.claims)  # a wrong file should not wait for the last cell
         if fresh:
             self.store.move_aside()
         self.store.create()
@@ -77,24 +82,68 @@ class LoRAEfficiencyBenchmark:
         self._note_configuration()
         planned, finished = expand(self.config), self.store.finished_ids()
         missing = [cell for cell in planned if cell.id not in finished]
-        if missing:
-            self._measure(missing, len(planned) - len(missing), watch or _LogOnly())
+        sized = self.config.estimate_scale and any(not claim.noisy for claim in claims)
+        watch = watch or _LogOnly()
+        with self._launcher() as launch:
+            if missing:
+                self._measure(launch, missing, len(planned) - len(missing), watch)
+            if sized and (missing or not (self.store.path / ESTIMATES).exists()):
+                self._estimate_scale(launch, watch)
         return self.finish(resolve_language(language))
 
-    def _measure(self, cells: Sequence[Cell], kept: int, watch: Watch) -> None:
-        """Check what can be checked, then run the cells, one record each."""
-        isolation = self.config.launcher.get("isolation", "auto")
+    def _launcher(self) -> LocalLauncher:
         limit = self.config.time_limit_minutes
-        with LocalLauncher(isolation, limit * 60 if limit else None) as launch:
-            facts = {**launch.preflight(self.config), "notes": self._notes()}
-            self._note_start(facts)
-            watch.run_started(facts, cells, kept)
-            for cell in cells:
-                watch.cell_started(cell)
-                record = launch.run(cell, watch.event)
-                self.store.write_record(record)
-                self._log_record(record)
-                watch.cell_ended(record)
+        isolation = self.config.launcher.get("isolation", "auto")
+        return LocalLauncher(isolation, limit * 60 if limit else None)
+
+    def _measure(
+        self, launch: LocalLauncher, cells: Sequence[Cell], kept: int, watch: Watch
+    ) -> None:
+        """Check what can be checked, estimate what cells need, then run them, one record each."""
+        facts = {**launch.preflight(self.config), "notes": self._notes()}
+        estimates = self._estimate_cells(launch, cells, facts["notes"])
+        self._note_start(facts)
+        watch.run_started(facts, cells, kept)
+        for cell in cells:
+            watch.cell_started(cell)
+            estimate = estimates.get(cell.id)
+            if estimate and estimate.get("fits") is False:
+                self._warn_too_large(cell, estimate, watch)
+            record = launch.run(cell, watch.event)
+            record.estimate = estimate
+            self.store.write_record(record)
+            self._log_record(record)
+            watch.cell_ended(record)
+
+    def _estimate_cells(
+        self, launch: LocalLauncher, cells: Sequence[Cell], notes: list[str]
+    ) -> dict[str, dict[str, Any]]:
+        """Predicted memory by cell id; a prediction that fails is a note, never the end."""
+        try:
+            return launch.estimate(cells)
+        except LoraBenchError as error:
+            notes.append(str(error))
+            return {}
+
+    def _estimate_scale(self, launch: LocalLauncher, watch: Watch) -> None:
+        """estimates.json, after the cells, so that no timing is disturbed."""
+        try:
+            entries = launch.estimate_scale(watch.event)
+        except LoraBenchError as error:
+            self.logger.warning("the claim's own scale: %s", error)
+            return
+        made_at = datetime.now(UTC).isoformat(timespec="seconds")
+        values = {"schema": ESTIMATES_SCHEMA, "made_at": made_at, "entries": entries}
+        self.store.write_json(ESTIMATES, values)
+
+    def _warn_too_large(self, cell: Cell, estimate: dict[str, Any], watch: Watch) -> None:
+        sizes = {name: estimate[name] for name in ("needed_bytes", "limit_bytes")}
+        self.logger.warning(
+            "%s: needs an estimated %.2f GiB, the limit is %.2f GiB; it will be tried anyway",
+            cell.id,
+            *map(to_gib, sizes.values()),
+        )
+        watch.event({"event": "too_large", "cell_id": cell.id, **sizes})
 
     def finish(self, language: Language = "en") -> Analysis:
         """Analysis, results.csv and report from the records that exist."""

@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import cli_sizes
+from . import cli_estimate, cli_sizes
 from .cli_output import Json, Lang, choose_language, print_json, say
 from .errors import ConfigError, LoraBenchError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .analysis import Analysis
     from .config import LoRABenchmarkConfig
+    from .plan import Cell
 
 app = typer.Typer(
     help="Is LoRA really that much cheaper than full fine-tuning, and as good? Measured, judged.",
@@ -94,7 +97,7 @@ def plan(
     as_json: Json = False,
     lang: Lang = None,
 ) -> None:
-    """The cells of a configuration with a forecast of their time; nothing runs."""
+    """The cells of a configuration: forecast of their time, estimated memory; nothing runs."""
     from .claims import load_claims
     from .forecast import forecast_seconds, reference_speed
     from .plan import expand
@@ -106,15 +109,17 @@ def plan(
     cells = expand(asked)
     rows = [{"id": c.id, "label": c.label, **c.to_dict()} for c in cells]
     seconds = [forecast_seconds(cell) for cell in cells]
-    for row, value in zip(rows, seconds, strict=True):
-        row |= {"forecast_seconds": value, "estimated_peak_bytes": None}
+    peaks = _estimated_peaks(cells, language)
+    for row, value, peak in zip(rows, seconds, peaks, strict=True):
+        row |= {"forecast_seconds": value, "estimated_peak_bytes": peak}
     if as_json:
         print_json({"cells": rows, "forecast_seconds": sum(seconds), "speed": reference_speed()})
         return
-    for cell, value in zip(cells, seconds, strict=True):
+    for cell, value, peak in zip(cells, seconds, peaks, strict=True):
         typer.echo(
             f"{cell.kind:7} {cell.label:18} {cell.reading:12} {cell.precision:9} "
             f"n={cell.dataset_size:<6} seed {cell.seed}  {format_duration(value):>8}"
+            f"  {_estimated(peak, language)}".rstrip()
         )
     machine, total = reference_speed()["machine"], format_duration(sum(seconds))
     say(
@@ -210,6 +215,7 @@ def doctor(
 
 
 cli_sizes.register(app)
+cli_estimate.register(app)
 
 
 def main() -> None:
@@ -234,6 +240,27 @@ def _configuration(
     if output_dir is not None:
         overrides["output_dir"] = output_dir
     return load_config(config or preset or "quick", **overrides)
+
+
+def _estimated_peaks(cells: Sequence[Cell], language: str) -> list[int | None]:
+    """Predicted peak of each cell in bytes; why there is none is said once."""
+    from .foresight import UNTRACEABLE, plan_estimates
+
+    found = plan_estimates(cells)
+    reasons = list(dict.fromkeys(e[UNTRACEABLE] for e in found.values() if UNTRACEABLE in e))
+    if reasons:
+        text = "; ".join(reasons)
+        say(language, f"メモリを推定できません: {text}", f"memory is not estimated: {text}")
+    return [found.get(cell.id, {}).get("peak_allocated_bytes") for cell in cells]
+
+
+def _estimated(peak: int | None, language: str) -> str:
+    from .units import GIB, to_gib, to_mib
+
+    if peak is None:
+        return ""
+    size = f"{to_mib(peak):.0f} MiB" if peak < GIB else f"{to_gib(peak):.2f} GiB"
+    return f"{size:>9} {'推定' if language == 'ja' else 'estimated'}"
 
 
 def _all_verified(analysis: Analysis) -> bool:

@@ -118,7 +118,7 @@ def _print_counts(rows: list[dict[str, Any]], language: str) -> None:
     print_table(table, right=(1, 2, 3, 4, 5))
     for row in rows:
         if row["resolved"]["kind"] != "full":
-            typer.echo(f"{row['label']}: {_resolved(row['resolved'])}")
+            typer.echo(f"{row['label']}: {resolved_text(row['resolved'])}")
     say(
         language,
         "重みは fp32 として数えています。結合された重みは1回だけ数えます。",
@@ -127,7 +127,8 @@ def _print_counts(rows: list[dict[str, Any]], language: str) -> None:
     )
 
 
-def _resolved(values: dict[str, Any]) -> str:
+def resolved_text(values: dict[str, Any]) -> str:
+    """Every value of a method as resolved, as ``key=value`` for a line of text."""
     shown = {
         key: value for key, value in values.items() if key != "kind" and value not in (None, {}, [])
     }

@@ -64,6 +64,7 @@ class LoRABenchmarkConfig:
     launcher: dict[str, Any] = field(default_factory=dict)  # {isolation: auto|fork|spawn}
     time_limit_minutes: float | None = None  # per cell
     trust_remote_code: bool = False  # never on unless asked
+    estimate_scale: bool = True  # predict the claim's own scale after the cells
 
     def __post_init__(self) -> None:
         """Check every field. Raises ConfigError."""
@@ -192,7 +193,8 @@ def _check(c: LoRABenchmarkConfig) -> None:
     _check_trainer_args(c)
     limit = c.time_limit_minutes
     _require(limit is None or _positive(limit), "time_limit_minutes", "minutes above 0", c)
-    _require(isinstance(c.trust_remote_code, bool), "trust_remote_code", "true or false", c)
+    for name in ("trust_remote_code", "estimate_scale"):
+        _require(isinstance(getattr(c, name), bool), name, "true or false", c)
     _require(isinstance(c.launcher, Mapping), "launcher", "a mapping", c)
     isolation = c.launcher.get("isolation", "auto")
     _require(

@@ -21,7 +21,9 @@ MEMORY = "memory_reduction_ratio"
 Entry = Mapping[str, Any]
 
 
-def judge_estimates(claims: Sequence[Claim], entries: Sequence[Entry]) -> tuple[EstimatedClaim, ...]:
+def judge_estimates(
+    claims: Sequence[Claim], entries: Sequence[Entry]
+) -> tuple[EstimatedClaim, ...]:
     """Every claim that a count or an allocation decides, once a comparison, models and tokens."""
     return tuple(
         _judge(claim, setting, found)
@@ -98,9 +100,7 @@ def _judge(claim: Claim, setting: Setting, entries: Sequence[Entry]) -> Estimate
     )
 
 
-def _per_configuration(
-    claim: Claim, entries: Sequence[Entry]
-) -> tuple[ConfigurationVerdict, ...]:
+def _per_configuration(claim: Claim, entries: Sequence[Entry]) -> tuple[ConfigurationVerdict, ...]:
     """One verdict a configuration, in the order of the entries; the first with a value counts."""
     found: dict[str, ConfigurationVerdict] = {}
     for entry in entries:

@@ -41,7 +41,9 @@ def reason_text(
 ) -> Text:
     """One sentence: an estimate of what, what it hides, what is absent and what is arithmetic."""
     head = _head(setting)
-    parts = [misses(claim, found), value_range(claim, found), _absent(found), arithmetic]
+    several = sum(v.value is not None for v in found) > 1  # of one, the verdict says it all
+    missed = misses(claim, found) if several else NOTHING
+    parts = [missed, value_range(claim, found), _absent(found), arithmetic]
     kept = [part for part in parts if part != NOTHING]
     return Text("; ".join([head.en, *(p.en for p in kept)]),
                 "、".join([head.ja, *(p.ja for p in kept)]))  # fmt: skip
@@ -114,8 +116,8 @@ def _cap(claim: Claim, alone: Text, peak: float, frozen: float) -> Text:
     return Text(
         f"{alone.en} against full fine-tuning's peak of {_gib(peak)}, so no adapter could exceed "
         f"{shown.en} (threshold {bar.en})",
-        f"{alone.ja}あり、フルのピークは {_gib(peak)} なので、どのアダプターでも{shown.ja}を超えない"
-        f"(しきい値{bar.ja})",
+        f"{alone.ja}あり、フルのピークは {_gib(peak)} なので、"
+        f"どのアダプターでも{shown.ja}を超えない(しきい値{bar.ja})",
     )
 
 

@@ -30,7 +30,9 @@ def estimator_error(records: Sequence[CellRecord]) -> EstimatorError | None:
         max_absolute=max(map(abs, errors)) if count else None,
         under_share=sum(error < 0 for error in errors) / count if count else None,
         out_of_memory=tuple(cell for _, cell in pairs if cell and cell.measured is None),
-        untraceable=tuple(_untraceable(r) for r in estimated if "untraceable" in (r.estimate or ())),
+        untraceable=tuple(
+            _untraceable(r) for r in estimated if "untraceable" in (r.estimate or ())
+        ),
     )
 
 

@@ -94,14 +94,19 @@ class Predictor:
             self._streams[key] = self._trace(*key)
         return self._streams[key]
 
-    def recording(self, seq_len: int | None = None) -> Recording:
+    def recording(
+        self, seq_len: int | None = None, batches: tuple[int, int, int] = (3, 5, 4)
+    ) -> Recording:
         """The step as polynomials in batch (2 and more), length and rank.
+
+        ``batches`` of (1, 1, 1) records a batch of one text, which has no mask and its own path.
 
         Exact for lengths with the remainder of ``seq_len`` by 128; a few kernels round lengths up,
         so other lengths are off by some bytes a row. Raises ModelError where the step is not
         polynomial.
         """
-        points = _points(seq_len or self.options.seq_len, self._window(), self._has_rank())
+        length = seq_len or self.options.seq_len
+        points = _points(length, self.window(), self._has_rank(), batches)
         try:
             return fit([self._trace(*point) for point in points], points)
         except NotPolynomial as error:
@@ -116,7 +121,7 @@ class Predictor:
         stream = self.stream(options.batch_size, options.seq_len)
         peak, reserved = self.peak_of(stream), None
         if options.device == "cuda":
-            reserved = self._reserved_range(stream)
+            reserved = self.reserved_range(stream, self._shorter(stream))
         return Estimate(
             model=self.model,
             method=self.method.text or self.method.label,
@@ -148,31 +153,36 @@ class Predictor:
         arch = (self.options.arch or "").removesuffix("a")
         return [_WORKSPACE_BYTES.get(arch, _DEFAULT_WORKSPACE_BYTES)] * _WORKSPACES
 
-    # ---- inside ---------------------------------------------------------------------------------
-
-    def _reserved_range(self, stream: Stream) -> list[int]:
+    def reserved_range(self, stream: Stream, shorter: Stream | None) -> list[int]:
         """Peak reserved over allocation histories that end in the longest batch.
 
         Only this batch, from a fresh allocator; the same batch again and again; a batch of half the
-        length before it.
+        length before it, where that takes the same path.
         """
         histories: list[list[Stream]] = [[stream], [stream] * 3]
-        shorter = self._shorter(stream)
-        if shorter is not None:
+        if shorter is not None and stream.same_structure(shorter):
             histories.append([shorter, stream, stream])
         used = [
             replay(history(steps, self.workspaces())).peak_reserved_bytes for steps in histories
         ]
         return [min(used), max(used)]
 
+    def shorter_length(self, seq_len: int) -> int | None:
+        """Length of the shorter batch that may come before; None where there is none."""
+        length = seq_len // 2 // 16 * 16 + seq_len % 16
+        return length if self.options.padded and 16 <= length < seq_len else None
+
+    def window(self) -> int | None:
+        """Length from which attention slides, and takes another path."""
+        window = getattr(self.config, "sliding_window", None)
+        used = getattr(self.config, "use_sliding_window", True)
+        return window if isinstance(window, int) and used else None
+
+    # ---- inside ---------------------------------------------------------------------------------
+
     def _shorter(self, stream: Stream) -> Stream | None:
-        """The same step on half the length, where it takes the same path."""
-        options = self.options
-        length = options.seq_len // 2 // 16 * 16 + options.seq_len % 16
-        if not options.padded or length < 16 or length >= options.seq_len:
-            return None
-        other = self.stream(options.batch_size, length)
-        return other if stream.same_structure(other) else None
+        length = self.shorter_length(self.options.seq_len)
+        return None if length is None else self.stream(self.options.batch_size, length)
 
     def _trace(self, batch_size: int, seq_len: int, rank: int) -> Stream:
         options = self.options.at(batch_size, seq_len)
@@ -197,12 +207,6 @@ class Predictor:
     def _has_rank(self) -> bool:
         return self.method.adapter is not None
 
-    def _window(self) -> int | None:
-        """Length from which attention slides, and takes another path."""
-        window = getattr(self.config, "sliding_window", None)
-        used = getattr(self.config, "use_sliding_window", True)
-        return window if isinstance(window, int) and used else None
-
     def _check_length(self, seq_len: int) -> None:
         longest = getattr(self.config, "max_position_embeddings", None)
         if isinstance(longest, int) and seq_len > longest:
@@ -218,7 +222,9 @@ def estimate(
     return Predictor(model, method, options, trust_remote_code).estimate()
 
 
-def _points(seq_len: int, window: int | None, has_rank: bool) -> list[Point]:
+def _points(
+    seq_len: int, window: int | None, has_rank: bool, batches: tuple[int, int, int]
+) -> list[Point]:
     """Where to record: three points that no polynomial confuses, lengths on one side of a window."""
     base = seq_len % 128
     if window is not None and seq_len >= window:
@@ -226,7 +232,7 @@ def _points(seq_len: int, window: int | None, has_rank: bool) -> list[Point]:
     ranks = (8, 12, 20) if has_rank else (1, 1, 1)
     return [
         (batch, base + 128 * steps, rank)
-        for batch, steps, rank in zip((3, 5, 4), (1, 3, 5), ranks, strict=True)
+        for batch, steps, rank in zip(batches, (1, 3, 5), ranks, strict=True)
     ]
 
 

@@ -89,6 +89,8 @@ class Recorder(TorchDispatchMode):
         if func is _ITEM:
             return _answer(args[0])
         out = func(*args, **(kwargs or {}))
+        if func is _GREATER and out.numel() == 1:
+            out.passes_draw = True
         self._find_layer(args)
         if self._scratch is not None:
             nbytes = self._scratch(func, args, out)
@@ -269,10 +271,11 @@ class Recorder(TorchDispatchMode):
 
 
 _ITEM = torch.ops.aten._local_scalar_dense.default
+_GREATER = torch.ops.aten.gt.Scalar  # ``torch.rand(1) > dropout``: the draw keeps the layer
 
 
-def _answer(tensor: torch.Tensor) -> Any:
+def _answer(tensor: Any) -> Any:
     """What ``tensor.item()`` says where there are no values: nothing is wrong, and one of it."""
     if tensor.dtype == torch.bool:
-        return False
+        return getattr(tensor, "passes_draw", False)
     return 1.0 if tensor.dtype.is_floating_point else 1

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -28,8 +28,9 @@ from ..results import FAILED, CellRecord
 from ..units import GIB, MIB
 
 EventHook = Callable[[dict[str, Any]], None]
-_LAST = ("record", "checked", "user_error", "error")
+_LAST = ("record", "checked", "estimated", "user_error", "error")
 _GRACE_SECONDS = 5.0
+_ESTIMATE_SECONDS = 900.0  # a trace that hangs ends here
 ONE_DEVICE = {"CUDA_VISIBLE_DEVICES": "0"}  # ROCm reads it too; several devices are refused
 # Let the C library keep freed memory and let torch ask for huge pages, as far as the user has not
 # said otherwise: by default every large tensor is mapped, zeroed page by page and unmapped again,
@@ -74,6 +75,21 @@ class LocalLauncher:
         if answer["event"] != "checked":
             raise LoraBenchError(f"the check before the run failed: {answer['message']}")
         return dict(answer["facts"])
+
+    def estimate(self, cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
+        """What each cell that trains will need, by id; see ``foresight``. Raises LoraBenchError."""
+        request = {"estimate": [cell.to_dict() for cell in cells]}
+        return dict(self._estimated(request, lambda event: None))
+
+    def estimate_scale(self, on_event: EventHook = lambda event: None) -> list[dict[str, Any]]:
+        """Entries of estimates.json; see ``claim_scale``. Raises LoraBenchError."""
+        return list(self._estimated({"scale": True}, on_event))
+
+    def _estimated(self, request: dict[str, Any], on_event: EventHook) -> Any:
+        answer = self._ask(request, on_event, _ESTIMATE_SECONDS)
+        if answer["event"] != "estimated":
+            raise LoraBenchError(f"memory could not be estimated: {answer['message']}")
+        return answer["estimates"]
 
     def run(self, cell: Cell, on_event: EventHook = lambda event: None) -> CellRecord:
         """The record of one cell, whatever happens to its process."""

@@ -106,20 +106,9 @@ def _fork(request: dict[str, Any], channel: Channel) -> None:
 
 
 def _answer(request: dict[str, Any], channel: Channel) -> None:
-    """Run what is asked; the last event is ``record``, ``checked`` or ``user_error``."""
-    from ..cell import run_cell
-    from ..config import load_config
-    from ..plan import Cell
-    from ..preflight import preflight
-
+    """Do what is asked; the last event is its result, ``user_error`` or ``error``."""
     try:
-        if "preflight" in request:
-            channel.send(
-                {"event": "checked", "facts": preflight(load_config(request["preflight"]))}
-            )
-            return
-        record = run_cell(Cell.from_dict(request["cell"]), channel.send)
-        channel.send({"event": "record", "record": record.to_dict()})
+        channel.send(_result(request, channel))
     except UserError as error:
         channel.send({"event": "user_error", "message": str(error)})
     except LoraBenchError as error:
@@ -128,6 +117,28 @@ def _answer(request: dict[str, Any], channel: Channel) -> None:
         traceback.print_exc()
         first = (str(error).strip().splitlines() or [""])[0]
         channel.send({"event": "error", "message": f"{type(error).__name__}: {first}"[:300]})
+
+
+def _result(request: dict[str, Any], channel: Channel) -> dict[str, Any]:
+    """The event that answers a request: ``checked``, ``estimated`` or ``record``."""
+    from ..cell import run_cell
+    from ..config import load_config
+    from ..plan import Cell
+    from ..preflight import preflight
+
+    if "preflight" in request:
+        return {"event": "checked", "facts": preflight(load_config(request["preflight"]))}
+    if "estimate" in request:
+        from ..foresight import estimate_cells
+
+        cells = [Cell.from_dict(values) for values in request["estimate"]]
+        return {"event": "estimated", "estimates": estimate_cells(cells)}
+    if "scale" in request:
+        from ..claim_scale import scale_estimates
+
+        return {"event": "estimated", "estimates": scale_estimates(channel.send)}
+    record = run_cell(Cell.from_dict(request["cell"]), channel.send)
+    return {"event": "record", "record": record.to_dict()}
 
 
 def _repeat_exactly() -> None:

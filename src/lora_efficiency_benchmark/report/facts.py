@@ -81,9 +81,17 @@ def failure_table(analysis: Analysis, say: Wording) -> Table:
         status = failure.get("status", "")
         named = formats.clean(f"{say.known('status', status)}: {say.known('kind', kind)}")
         message = Line(formats.clean(failure.get("message", "")), quiet=True)
-        rows.append((line(cell, *([cell] if cell else [])), (Line(named), message)))
+        reason = (Line(named), message, *_estimated_peak(analysis, cell, say))
+        rows.append((line(cell, *([cell] if cell else [])), reason))
     columns = (say("column.cell"), say("column.reason"))
     return Table(say("heading.failures"), columns, tuple(rows))
+
+
+def _estimated_peak(analysis: Analysis, cell_id: str, say: Wording) -> tuple[Line, ...]:
+    """What a cell that ran out of memory would have needed, where that was estimated."""
+    known = analysis.estimator.out_of_memory if analysis.estimator else ()
+    sizes = (formats.size(c.estimated, say) for c in known if c.cell_id == cell_id)
+    return tuple(Line(say("estimator.failure", size=size), quiet=True) for size in sizes)
 
 
 def _name(name: Any, say: Wording) -> str:

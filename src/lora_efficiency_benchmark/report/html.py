@@ -12,6 +12,7 @@ from typing import Any
 from ..analysis.values import Analysis, AnalysisWarning
 from . import arm_tables, facts, formats
 from .claims_table import claims_table
+from .estimates import estimates_table, estimator_line, estimator_table
 from .figures import Figure, build_figures
 from .tables import Table
 from .texts import METHOD_KEYS, Wording, wording
@@ -44,6 +45,9 @@ def content(analysis: Analysis, language: str) -> dict[str, Any]:
         "sentence": formats.clean(analysis.joint.sentence[language]),
         "subject": subject(analysis, say),
         "claims": claims_table(analysis, say),
+        "estimates": estimates_table(analysis, say),
+        "estimator": estimator_table(analysis, say),
+        "estimator_line": estimator_line(analysis, say),
         "figures": [_figure(figure) for figure in build_figures(analysis, language)],
         "base": facts.base_line(analysis, say),
         "arms": [table(analysis, say) for table in arms] if analysis.arms else [],

@@ -7,6 +7,7 @@ import re
 from ..analysis.values import Analysis
 from . import arm_tables, facts, formats
 from .claims_table import claims_table
+from .estimates import estimates_table, estimator_line, estimator_table
 from .figures import build_figures
 from .tables import Line, Table
 from .texts import METHOD_KEYS, Wording, wording
@@ -19,6 +20,7 @@ def render_markdown(analysis: Analysis, language: str) -> str:
     say = wording(language)
     parts = [f"# {escape(say('title'))}", f"**{escape(analysis.joint.sentence[language])}**"]
     parts += [f"## {say('heading.claims')}", _claims(analysis, say), say("records")]
+    parts += _estimates(analysis, say)
     parts += [f"## {say('heading.figures')}", *_figures(analysis, language)]
     parts += [f"## {say('heading.arms')}", *_arms(analysis, say)]
     breakdown = _table(arm_tables.breakdown_table(analysis, say))
@@ -41,6 +43,18 @@ def escape(text: object) -> str:
 
 def _claims(analysis: Analysis, say: Wording) -> str:
     return _table(claims_table(analysis, say)) or say("none.claims")
+
+
+def _estimates(analysis: Analysis, say: Wording) -> list[str]:
+    """Nothing where nothing was estimated: such a report looks as it always did."""
+    scale, run = estimates_table(analysis, say), estimator_table(analysis, say)
+    parts, error = [], escape(estimator_line(analysis, say))
+    if scale.rows:
+        parts += [f"## {scale.title}", f"{say('estimates.note')} {error}", _table(scale)]
+    if run.rows:
+        heading = f"### {run.title}" if scale.rows else f"## {run.title}\n\n{error}"
+        parts += [heading, _table(run)]
+    return parts
 
 
 def _figures(analysis: Analysis, language: str) -> list[str]:

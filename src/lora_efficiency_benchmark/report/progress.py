@@ -45,6 +45,16 @@ _TEXTS: dict[str, dict[str, str]] = {
     "train": {"ja": "学習", "en": "training"},
     "save": {"ja": "保存", "en": "saving"},
     "start": {"ja": "準備", "en": "starting"},
+    "too_large": {
+        "ja": "{name}: 必要なメモリは推定 {needed:.2f} GiB、上限は {limit:.2f} GiB。"
+        "収まらない見込みですが、実行します",
+        "en": "{name}: needs an estimated {needed:.2f} GiB, the limit is {limit:.2f} GiB; it will "
+        "not fit, and is tried anyway",
+    },
+    "scale": {
+        "ja": "主張の規模のメモリを推定しています(初回のみ、1分ほど)",
+        "en": "estimating memory at the claim's own scale (once; about a minute)",
+    },
 }  # fmt: skip
 
 
@@ -104,6 +114,10 @@ class Progress:
             self._step = event
         elif event["event"] == "phase":
             self._phase = event["name"]
+        elif event["event"] == "too_large":
+            self._print(f"! {self._too_large(event)}")
+        elif event["event"] == "scale":
+            self._print(self._text("scale"))
 
     def cell_ended(self, record: CellRecord) -> None:
         """A cell has its record."""
@@ -153,6 +167,11 @@ class Progress:
             all=format_duration(self._pace.seconds_left(self._cell, elapsed)),
         )
         return Text(f"▸ {self._name(self._cell)}  {doing}  {bar}  {left}", no_wrap=True)
+
+    def _too_large(self, event: dict[str, Any]) -> str:
+        name = self._name(self._cell) if self._cell else ""
+        needed, limit = to_gib(event["needed_bytes"]), to_gib(event["limit_bytes"])
+        return self._text("too_large", name=name, needed=needed, limit=limit)
 
     def _name(self, cell: Cell) -> str:
         parts = [self._text("memory")] if cell.kind == "memory" else []

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from ..analysis.values import Analysis, ClaimVerdict
 from . import formats
 from .claims_table import configuration_labels, found_value
+from .estimates import terminal_estimates
 from .texts import Wording, wording
 
 _CLAIM_WIDTH = 16  # with less room than this for the claim, the other columns wrap too
@@ -29,6 +30,8 @@ def render_terminal(analysis: Analysis, language: str, width: int = 100) -> str:
     labels = configuration_labels(analysis)
     lines, footnotes = _table(analysis, labels, width, say)
     for note in _notes(analysis, labels, footnotes, say):
+        lines += wrap(note, width)
+    for note in terminal_estimates(analysis, say):
         lines += wrap(note, width)
     return "\n".join([*lines, formats.clean(analysis.joint.sentence[language])])
 

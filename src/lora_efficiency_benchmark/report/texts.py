@@ -49,6 +49,11 @@ def _t(ja: str, en: str) -> dict[str, str]:
 _HEADINGS = {
     "title": _t("LoRA効率ベンチマーク", "LoRA efficiency benchmark"),
     "heading.claims": _t("主張と測定値", "What was claimed, what was found"),
+    "heading.estimates": _t("主張の規模での推定(ESTIMATED)", "At the claim's own scale, ESTIMATED"),
+    "heading.estimator": _t(
+        "この実行での推定値(ESTIMATED)と測定値",
+        "Estimates (ESTIMATED) and measurements of this run",
+    ),
     "heading.figures": _t("図", "Figures"),
     "heading.arms": _t("構成ごとの結果", "Results per arm"),
     "heading.breakdown": _t("ピーク時のメモリ内訳", "What the memory peak consists of"),
@@ -96,6 +101,10 @@ _HEADINGS = {
 _COLUMNS = {
     "column.claim": _t("主張", "claim"),
     "column.claimed": _t("主張値", "claimed"),
+    "column.compared": _t("比較", "compared"),
+    "column.condition": _t("条件", "condition"),
+    "column.peak_estimated": _t("ピーク(推定)", "peak, ESTIMATED"),
+    "column.estimate_error": _t("推定の誤差", "error of the estimate"),
     "column.found": _t("測定値(構成ごと)", "found, per configuration"),
     "column.overall": _t("判定(構成間の平均)", "verdict on the mean"),
     "column.verdict": _t("判定", "verdict"),
@@ -314,6 +323,45 @@ _TERMINAL = {
     ),
 }
 
+_ESTIMATES = {
+    "estimates.note": _t(
+        "ここにある値はすべて推定(ESTIMATED)で、測定値ではない。総合判定にも結果表にも含めない。",
+        "Every figure here is ESTIMATED, none was measured; none of them counts towards the joint "
+        "verdict or the table of results.",
+    ),
+    "estimates.claimed": _t("主張値 {value}", "claimed {value}"),
+    "estimates.models": _t("{base} のフル / {model} のLoRA", "full {base} / LoRA {model}"),
+    "estimates.count": _t(
+        "個数の比。精度や長さによらない", "a count; independent of precision and tokens"
+    ),
+    "estimates.absent": _t("推定なし", "no estimate"),
+    "estimates.verdict": _t("推定(ESTIMATED): {verdict}", "ESTIMATED: {verdict}"),
+    "estimates.memory": _t("メモリ({reading}) {values}", "memory ({reading}) {values}"),
+    "estimates.at": _t("{value}({batch}x{length}トークン)", "{value} at {batch}x{length} tokens"),
+    "estimates.terminal": _t(
+        "主張の規模での推定(ESTIMATED)、{error}:", "At the claim's own scale, ESTIMATED ({error}):"
+    ),
+    "estimator.terminal": _t("メモリの推定(ESTIMATED): {error}", "Memory, ESTIMATED: {error}"),
+    "estimator.short": _t(
+        "この実行での推定誤差は{most}%以内", "this run: estimates within {most}% of measurement"
+    ),
+    "estimator.short.none": _t(
+        "この実行には比べられる測定がない", "this run: no measurement to compare with"
+    ),
+    "estimator.error": _t(
+        "この実行での推定誤差は{n}件で{most}%以内(平均{mean}%、測定を下回ったのは{under}件)。",
+        "This run: estimates within {most}% of measurement over {n} cells (mean {mean}%, "
+        "{under} of {n} below the measurement).",
+    ),
+    "estimator.none": _t(
+        "この実行には、推定値と比べられるメモリ測定がない。",
+        "This run: no memory cell to compare the estimates with.",
+    ),
+    "estimator.untraceable": _t("推定できない: {reason}", "no estimate: {reason}"),
+    "estimator.failure": _t("推定ピーク(ESTIMATED): {size}", "estimated peak (ESTIMATED): {size}"),
+}
+
 TEXTS: dict[str, dict[str, str]] = {
     **_HEADINGS, **_COLUMNS, **_VALUES, **_DATA, **_FIGURES, **_METHOD, **_TERMINAL,
+    **_ESTIMATES,
 }  # fmt: skip

@@ -1,0 +1,145 @@
+"""The claim at its own scale (row 4): estimates of models that nobody runs here.
+
+Every configuration of the specification, on the models that the claim is about, as entries of
+estimates.json. Each structure is traced once; finished entries stay in the user's cache until this
+program, its estimator or a library that decides the structure changes.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import estimate as estimator
+from .adapters import parse_adapter
+from .config import SPEC_CONFIGURATIONS
+from .counting import specification_methods
+from .estimate.options import EstimateOptions
+from .estimate.predict import estimate
+from .foresight import UNTRACEABLE
+from .measure.environment import package_versions
+from .methods import Method, full
+from .model_cache import cache_root
+from .plan import AS_PRACTISED, CONTROLLED
+
+BATCH_SIZE = 4
+SHORT, LONG = 512, 2048  # tokens of a text; the long ones for the claim's own configuration only
+LONG_RANK = 32
+FULL_PRECISION = "amp-bf16"
+LORA_PRECISION = {CONTROLLED: "amp-bf16", AS_PRACTISED: "bf16"}
+COMPARISONS = (  # (comparison, model under LoRA, model fully fine-tuned)
+    ("same-model", "llama-2-7b", "llama-2-7b"),
+    ("cross-model", "opt-6.7b", "opt-1.3b"),
+)
+_DECIDING = ("lora-efficiency-benchmark", "torch", "transformers", "peft")
+ScaleHook = Callable[[dict[str, Any]], None]
+Predict = Callable[[str, Method, str, int], dict[str, Any]]  # model, method, precision, length
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One configuration of the specification on one model."""
+
+    label: str  # the specification's, whatever the model calls its modules
+    rank: int
+    method: Method | None  # None where the model's layers cannot express it
+    skipped: str | None = None
+
+
+def scale_estimates(on_event: ScaleHook = lambda event: None) -> list[dict[str, Any]]:
+    """Entries of estimates.json, from the cache where it holds them.
+
+    ``on_event`` hears ``{"event": "scale"}`` before the first trace.
+    """
+    path = cache_path()
+    with suppress(OSError, ValueError, KeyError):
+        entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["entries"]
+        return entries
+    on_event({"event": "scale"})
+    entries = make_entries()
+    with suppress(OSError):  # an unwritable cache costs the time again, nothing else
+        _write(path, {"entries": entries})
+    return entries
+
+
+def make_entries() -> list[dict[str, Any]]:
+    """Every entry, traced now."""
+    predict = functools.cache(_predict)
+    return [
+        _entry(names, configuration, reading, seq_len, predict)
+        for names in COMPARISONS
+        for configuration in configurations(names[1])
+        for seq_len in ((SHORT, LONG) if configuration.rank == LONG_RANK else (SHORT,))
+        for reading in (CONTROLLED, AS_PRACTISED)
+    ]
+
+
+def configurations(model: str) -> Iterator[Configuration]:
+    """The specification's configurations in the model's own module names, in their order."""
+    found, left_out = specification_methods(model)
+    reasons = {entry.label: entry.reason for entry in left_out}
+    usable = iter(found[1:])  # the first is full fine-tuning
+    for adapter in map(parse_adapter, SPEC_CONFIGURATIONS):
+        reason = reasons.get(adapter.label)
+        method = None if reason else next(usable)
+        yield Configuration(adapter.label, adapter.r, method, reason)
+
+
+def cache_path() -> Path:
+    """Where the entries of this program and these libraries are kept."""
+    versions = package_versions()
+    digest = hashlib.sha256(repr([versions[name] for name in _DECIDING]).encode())
+    folder = Path(str(estimator.__file__)).parent
+    for source in (*sorted(folder.glob("*.py")), Path(__file__)):
+        digest.update(source.read_bytes())
+    return cache_root() / "estimates" / f"scale-{digest.hexdigest()[:16]}.json"
+
+
+def _entry(
+    names: tuple[str, str, str],
+    configuration: Configuration,
+    reading: str,
+    seq_len: int,
+    predict: Predict,
+) -> dict[str, Any]:
+    comparison, model, base_model = names
+    method, precision = configuration.method, LORA_PRECISION[reading]
+    return {
+        "comparison": comparison,
+        "model": model,
+        "base_model": base_model,
+        "reading": reading,
+        "configuration": configuration.label,
+        "batch_size": BATCH_SIZE,
+        "seq_len": seq_len,
+        "full": predict(base_model, full(), FULL_PRECISION, seq_len) if method else None,
+        "lora": predict(model, method, precision, seq_len) if method else None,
+        "skipped": configuration.skipped,
+    }
+
+
+def _predict(model: str, method: Method, precision: str, seq_len: int) -> dict[str, Any]:
+    options = EstimateOptions(
+        batch_size=BATCH_SIZE, seq_len=seq_len, precision=precision, device="cuda"
+    )
+    try:
+        return estimate(model, method, options).to_dict()
+    except Exception as error:  # the libraries' own code runs here; the entry says what it said
+        return {UNTRACEABLE: (str(error).splitlines() or [type(error).__name__])[0][:300]}
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(values, file, ensure_ascii=False)
+    os.replace(partial, path)
