@@ -82,3 +82,41 @@ def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Any
     LlamaForCausalLM(config).save_pretrained(folder)
     tiny_tokenizer.save_pretrained(folder)
     return folder
+
+
+def measured_peak(folder: str, method: Any, options: Any) -> int:
+    """Peak allocated bytes of three real steps on the CPU, by the allocator's own events."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from lora_efficiency_benchmark import bf16_matmul
+    from lora_efficiency_benchmark.measure.memory import MemoryTracker
+    from lora_efficiency_benchmark.models import WEIGHT_DTYPES
+    from lora_efficiency_benchmark.structure import apply_method
+    from lora_efficiency_benchmark.training import TrainSettings, train
+
+    bf16_matmul.prepare("cpu")
+    config = AutoConfig.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_config(config, dtype=WEIGHT_DTYPES[options.precision])
+    model.config.use_cache = False
+    lengths = [options.seq_len - (i > 0) for i in range(options.batch_size)]
+    examples = [
+        {"input_ids": [5] * n, "labels": [5] * n, "attention_mask": [1] * n} for n in lengths
+    ]
+    settings = TrainSettings(
+        steps=3,
+        batch_size=options.batch_size,
+        learning_rate=1e-4,
+        precision=options.precision,
+        seed=0,
+        eval_steps=10,
+        on_accelerator=False,
+        trainer_args={"activation_checkpointing": options.gradient_checkpointing},
+    )
+    trackers: list[MemoryTracker] = []
+
+    def around(prepared: Any) -> MemoryTracker:
+        trackers.append(MemoryTracker(prepared))
+        return trackers[-1]
+
+    train(apply_method(model, method), examples, settings, 0, around=around)
+    return int(trackers[0].result()["peak_allocated_bytes"])

@@ -13,8 +13,10 @@ What does not have this shape raises NotPeriodic, and the caller traces all laye
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from .stream import OUTSIDE, STEP_END, Ints, Stream
 
@@ -28,7 +30,7 @@ class NotPeriodic(Exception):
 
 @dataclass(frozen=True)
 class _Piece:
-    """Consecutive events, once (``crossing`` 0) or for every layer in the middle (+1 up, -1 down)."""
+    """Consecutive events: once (``crossing`` 0), or for each middle layer (+1 up, -1 down)."""
 
     start: int
     end: int
@@ -76,7 +78,7 @@ def _pieces(layers: Ints) -> list[_Piece]:
     """Cut the events at every crossing of the middle layer."""
     edges = np.flatnonzero(np.diff(layers)) + 1
     bounds = [0, *edges.tolist(), len(layers)]
-    runs = [(int(layers[a]), a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
+    runs = [(int(layers[a]), a, b) for a, b in pairwise(bounds)]
     pieces: list[_Piece] = []
     above, done, entered = False, 0, -1
     for layer, start, _ in runs:
@@ -137,12 +139,10 @@ class _Names:
     def _keys(self, events: Ints, target: object) -> Ints:
         blocks = self._blocks[events]
         layer = target(self._home_of(events))  # type: ignore[operator]
-        return np.where(
-            blocks == STEP_END, -1, (layer + 1) * self._stride + self._ordinal[blocks]
-        )
+        return np.where(blocks == STEP_END, -1, (layer + 1) * self._stride + self._ordinal[blocks])
 
 
-def _far(home: Ints, above: bool) -> Ints:
+def _far(home: Ints, above: bool) -> npt.NDArray[np.bool_]:
     return home >= (1 if above else _MIDDLE + 2)
 
 

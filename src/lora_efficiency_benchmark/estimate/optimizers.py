@@ -27,7 +27,7 @@ class BlockwiseAdam8bit(torch.optim.Optimizer):
         self._maps: list[torch.Tensor] = []
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Make the state of every parameter that has a gradient."""
         if not self._maps:
             self._maps = [torch.empty(256), torch.empty(256)]  # the two quantisation maps

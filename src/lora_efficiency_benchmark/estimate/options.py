@@ -53,7 +53,7 @@ class EstimateOptions:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ConfigError(
-                    f"--{name.replace('_', '-')} {value}: must be a whole number of at least {least}"
+                    f"--{name.replace('_', '-')} {value}: must be a whole number, at least {least}"
                 )
         if self.device == "cpu" and self.quantization != "none":
             raise ConfigError("--quantization: 4- and 8-bit kernels are predicted for CUDA only")

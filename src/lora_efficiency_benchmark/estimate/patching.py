@@ -7,12 +7,18 @@ from contextlib import contextmanager
 from typing import Any
 
 
+_ABSENT = object()
+
+
 @contextmanager
 def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
     """``owner.name`` is ``value`` inside the block."""
-    original = getattr(owner, name)
+    original = vars(owner).get(name, _ABSENT)  # as it stands there: a staticmethod stays one
     setattr(owner, name, value)
     try:
         yield
     finally:
-        setattr(owner, name, original)
+        if original is _ABSENT:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, original)

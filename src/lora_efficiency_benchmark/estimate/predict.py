@@ -36,6 +36,7 @@ CONTEXT_BYTES = 512 * MIB
 _WORKSPACE_BYTES = {"sm90": 32 * MIB}
 _DEFAULT_WORKSPACE_BYTES = 8_519_680
 _WORKSPACES = 2
+_SEGMENT = 2 * MIB  # what reserved memory is a multiple of
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,8 @@ class Predictor:
         used = [
             replay(history(steps, self.workspaces())).peak_reserved_bytes for steps in histories
         ]
-        return [min(used), max(used)]
+        least = self.peak_of(stream).allocated_bytes  # one step alone has no optimizer state yet
+        return [max(min(used), -(-least // _SEGMENT) * _SEGMENT), max(used)]
 
     def shorter_length(self, seq_len: int) -> int | None:
         """Length of the shorter batch that may come before; None where there is none."""
@@ -225,7 +227,7 @@ def estimate(
 def _points(
     seq_len: int, window: int | None, has_rank: bool, batches: tuple[int, int, int]
 ) -> list[Point]:
-    """Where to record: three points that no polynomial confuses, lengths on one side of a window."""
+    """Where to record: three points that no polynomial confuses, on one side of a window."""
     base = seq_len % 128
     if window is not None and seq_len >= window:
         base += -(-window // 128) * 128

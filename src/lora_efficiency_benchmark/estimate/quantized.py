@@ -67,7 +67,7 @@ class Nf4Linear(_QuantizedLinear):
     """A linear layer with 4-bit weights."""
 
     def _pack(self, count: int) -> None:
-        blocks = math.ceil(count / _BLOCK)
+        self.blocks = blocks = math.ceil(count / _BLOCK)
         self.weight = self._packed(count // 2, 1)
         self.register_buffer("absmax", torch.empty(blocks, dtype=torch.uint8), persistent=False)
         self.register_buffer("nested", torch.empty(math.ceil(blocks / _NESTED)), persistent=False)
@@ -77,7 +77,7 @@ class Nf4Linear(_QuantizedLinear):
         """(..., in_features) -> (..., out_features)."""
         inner = x.to(self.compute)
         bias = None if self.bias is None else self.bias.to(self.compute)
-        out = _Product4bit.apply(inner, self.out_features, self.absmax.numel(), bias)  # type: ignore[no-untyped-call]
+        out = _Product4bit.apply(inner, self.out_features, self.blocks, bias)  # type: ignore[no-untyped-call]
         return out.to(x.dtype)  # type: ignore[no-any-return]
 
 

@@ -30,21 +30,22 @@ from .stream import OUTSIDE, PHASES, STEP_END, Stream
 
 _INDEX = {name: i for i, name in enumerate(CATEGORIES)}
 _PHASE = {name: i for i, name in enumerate(PHASES)}
+# Here a tensor made from nothing belongs to what came before it: the random state that a
+# checkpointed layer keeps, the state of a parameter.
+_STICKY = (_PHASE[FORWARD], _PHASE[OPTIMIZER])
 _WEIGHTS, _ADAPTER = _INDEX["weights"], _INDEX["adapter"]
 _UNKNOWN = -1
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """``with Recorder(model, layers) as recorder: train(...)``, then ``recorder.stream()``.
 
-    ``layers`` maps each decoder layer module to its number. ``scratch`` gives the bytes that a
-    kernel allocates inside itself and returns before it ends, by operator.
+    ``layers`` maps each decoder layer module to its number.
     """
 
-    def __init__(self, model: Any, layers: dict[Any, int], scratch: Any = None) -> None:
-        super().__init__()
+    def __init__(self, model: Any, layers: dict[Any, int]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
         self._model, self._layer_of = model, layers
-        self._scratch = scratch
         self._blocks: list[int] = []
         self._signs: list[int] = []
         self._phases: list[int] = []
@@ -76,11 +77,11 @@ class Recorder(TorchDispatchMode):
         for layer in self._layer_of:
             self._hooks.append(layer.register_forward_pre_hook(self._enter_layer))
             self._hooks.append(layer.register_forward_hook(self._leave_layer, always_call=True))
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *details: Any) -> None:
-        super().__exit__(*details)
+        super().__exit__(*details)  # type: ignore[no-untyped-call]
         for hook in self._hooks:
             hook.remove()
         self._alive.clear()  # what dies from here on is not part of the run
@@ -92,10 +93,6 @@ class Recorder(TorchDispatchMode):
         if func is _GREATER and out.numel() == 1:
             out.passes_draw = True
         self._find_layer(args)
-        if self._scratch is not None:
-            nbytes = self._scratch(func, args, out)
-            if nbytes:
-                self._pulse(nbytes)
         if isinstance(out, torch.Tensor):
             self._see(out)
         elif isinstance(out, tuple | list):
@@ -140,9 +137,6 @@ class Recorder(TorchDispatchMode):
         self._event(block, 1, layer)
         return block
 
-    def _pulse(self, nbytes: int) -> None:
-        self._event(self._allocate(nbytes), -1, self._layer)
-
     def _event(self, block: int, sign: int, layer: int) -> None:
         self._blocks.append(block)
         self._signs.append(sign)
@@ -160,8 +154,8 @@ class Recorder(TorchDispatchMode):
             first = args[0] if args else None
             if isinstance(first, torch.Tensor) and id(first.untyped_storage()) in self._alive:
                 self._layer = self._home_of(first)
-            elif not isinstance(first, tuple | list) and self._phase != _PHASE[OPTIMIZER]:
-                self._layer = OUTSIDE  # a new optimizer state stays with the parameter before it
+            elif not isinstance(first, tuple | list) and self._phase not in _STICKY:
+                self._layer = OUTSIDE
             self._by_home = True
             return
         self._by_home = False

@@ -1,8 +1,8 @@
 """A training step recorded once and replayed on any batch, length and rank (pure numpy).
 
 The size of every block is a polynomial in B (batch), S (length) and r (rank), nearly always a
-single term such as 4·B·S·hidden. Three recordings at different points give the coefficients, checked exactly:
-a block that no term or pair of terms explains at all three points raises NotPolynomial. What is
+single term such as 4·B·S·hidden. Recordings at three points give the coefficients, checked exactly:
+a block that no term or pair of terms explains at all three raises NotPolynomial. What is
 extrapolated is each event, never a peak: a peak is the maximum of many lines.
 
 Kernels round lengths up to multiples of at most 128, so recordings are made at lengths with the

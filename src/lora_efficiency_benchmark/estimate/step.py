@@ -11,7 +11,7 @@ import copy
 import logging
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import torch
@@ -25,7 +25,6 @@ from .options import EstimateOptions
 from .patching import replaced
 from .quantized import prepare_quantized
 from .recorder import Recorder
-from .scratch import kernel_scratch
 from .stream import Stream
 from .world import fake_world, to_fake
 
@@ -40,11 +39,11 @@ def record_step(config: Any, adapt: Adapt, options: EstimateOptions, period: int
     cannot be traced, with the reason.
     """
     structure = build_structure(config, options)
-    with fake_world(options), replaced(training, "pad_batch", _shaped_batch), _quiet():
+    with fake_world(options), replaced(training, "pad_batch", _shaped_batch), _Quiet():
         try:
             model = _prepare(structure, adapt, options)
             layers = {layer: i // period for i, layer in enumerate(decoder_layers(model))}
-            recorder = Recorder(model, layers, kernel_scratch(options))
+            recorder = Recorder(model, layers)
             loop = _trainer_loop if options.loop == "trainer" else _plain_loop
             loop(model, recorder, options)
         except LoraBenchError:
@@ -105,9 +104,7 @@ def _examples(options: EstimateOptions) -> list[dict[str, Any]]:
         lengths = [
             options.seq_len - (0 if i % options.batch_size == 0 else 1) for i in range(count)
         ]
-    return [
-        {"input_ids": [1] * n, "labels": [1] * n, "attention_mask": [1] * n} for n in lengths
-    ]
+    return [{"input_ids": [1] * n, "labels": [1] * n, "attention_mask": [1] * n} for n in lengths]
 
 
 def _shaped_batch(examples: list[dict[str, Any]], pad_token_id: int) -> dict[str, torch.Tensor]:
@@ -136,8 +133,22 @@ def _trainer_loop(model: Any, recorder: Recorder, options: EstimateOptions) -> N
         on_accelerator=False,
         trainer_args=arguments,
     )
-    with suppress(_Enough):
+    with suppress(_Enough), _eight_bit(options.optimizer):
         train(model, _examples(options), settings, 0, on_step=_stop, around=lambda _: recorder)
+
+
+def _eight_bit(optimizer: str) -> AbstractContextManager[None]:
+    """Hand the Trainer our sizes of an 8-bit optimizer, whose library needs a GPU to run."""
+    from .optimizers import BlockwiseAdam8bit
+
+    if optimizer not in _TRAINER_NAMES:
+        return nullcontext()
+    chosen = (BlockwiseAdam8bit, {"lr": 1e-4, "paged": optimizer.startswith("paged")})
+    return replaced(
+        training.OrderedTrainer,
+        "get_optimizer_cls_and_kwargs",
+        staticmethod(lambda *_, **__: chosen),
+    )
 
 
 class _Enough(Exception):
@@ -192,7 +203,7 @@ def _plain_optimizer(parameters: list[Any], options: EstimateOptions) -> Any:
     return torch.optim.AdamW(parameters, lr=1e-4, fused=name == "adamw_torch_fused" or None)
 
 
-class _quiet:
+class _Quiet:
     """Warnings and log lines about a step that trains nothing are of no use to anybody."""
 
     def __enter__(self) -> None:

@@ -20,6 +20,8 @@ from .cuda import cuda_rules
 from .options import EstimateOptions
 from .patching import replaced
 
+_RNG_STATE_BYTES = len(torch.get_rng_state())
+
 
 @contextmanager
 def fake_world(options: EstimateOptions) -> Iterator[None]:
@@ -37,6 +39,10 @@ def fake_world(options: EstimateOptions) -> Iterator[None]:
             stack.enter_context(replaced(masks, "fast_all", lambda _: not options.has_mask))
             stack.enter_context(replaced(torch.nn.Module, "_apply", _apply))
             stack.enter_context(replaced(gc, "collect", lambda *_: 0))  # accelerate asks for it
+            if options.device == "cpu":  # elsewhere the random state is not on the device
+                for owner in (torch, torch.random):
+                    stack.enter_context(replaced(owner, "get_rng_state", _rng_state))
+                    stack.enter_context(replaced(owner, "set_rng_state", lambda _: None))
             if options.device == "cuda":
                 stack.enter_context(cuda_rules(options))
             stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
@@ -44,6 +50,11 @@ def fake_world(options: EstimateOptions) -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
+
+
+def _rng_state() -> torch.Tensor:
+    """The state of the CPU generator, which each checkpointed layer keeps for its second pass."""
+    return torch.empty(_RNG_STATE_BYTES, dtype=torch.uint8)
 
 
 def to_fake(model: Any, dtype: torch.dtype) -> Any:
@@ -77,7 +88,7 @@ _real_apply = torch.nn.Module._apply
 def _apply(self: Any, fn: Callable[[Any], Any], recurse: bool = True) -> Any:
     """``Module.to`` and its kin for fake tensors, whose storages PyTorch cannot swap in place."""
     if not any(isinstance(p, FakeTensor) for p in self.parameters()):
-        return _real_apply(self, fn, recurse)
+        return _real_apply(self, fn, recurse)  # type: ignore[no-untyped-call]
     made: dict[int, Any] = {}
     for module in self.modules():
         for name, parameter in module._parameters.items():
