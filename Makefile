@@ -20,6 +20,7 @@ check: setup  ## format, lint, strict types
 
 gpu-check: setup  ## the quick benchmark on a CUDA or ROCm device, twice; writes benchmarks/results
 	$(BIN)/python benchmarks/gpu_check.py
+	$(BIN)/python benchmarks/estimator_accuracy.py device
 
 setup: .venv/installed  ## environment in .venv, default model in the user's cache
 	@$(BIN)/lora-bench doctor --fix >/dev/null || $(BIN)/lora-bench doctor

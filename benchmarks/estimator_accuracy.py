@@ -96,7 +96,7 @@ def trained(device: str) -> Iterator[Row]:
         for name in ARCHITECTURES:
             path = _save_config(name, Path(folder) / name)
             for method, precision, checkpointing, optimizer in itertools.product(
-                METHODS, PRECISIONS, (False, True), OPTIMIZERS
+                METHODS, PRECISIONS, (False, True), OPTIMIZERS if device == "cpu" else OPTIMIZERS[:1]
             ):
                 options = EstimateOptions(
                     seq_len=96,
