@@ -86,8 +86,19 @@ def apply_method(model: Any, method: Method) -> Any:
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is dep", FutureWarning)
         warnings.filterwarnings("ignore", "Unsupported layer type .*Norm", UserWarning)  # LN tuning
         if method.adapter is not None:
-            return create_lora_model(model, method.adapter)
+            return _apply_lora(model, method)
         return _apply_peft(model, dict(method.peft_config or {}))
+
+
+def _apply_lora(model: Any, method: Method) -> Any:
+    assert method.adapter is not None
+    try:
+        return create_lora_model(model, method.adapter)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        message = " ".join(str(error).split())[:200]
+        raise ConfigError(
+            f"{method.label}: PEFT refuses it on {type(model).__name__} ({message})"
+        ) from None
 
 
 def _apply_peft(model: Any, raw: dict[str, Any]) -> Any:

@@ -39,7 +39,8 @@ def fused_attention(arch: str | None) -> Callable[..., torch.Tensor]:
             dtype = torch.get_autocast_dtype("cpu")
             query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
         shared = query.shape[-3] != key.shape[-3]
-        if attn_mask is None and query.dtype in _HALF and query.shape[-1] <= 256:
+        fits = query.shape[-1] == value.shape[-1] <= 256
+        if attn_mask is None and query.dtype in _HALF and fits:
             return _Flash.apply(query, key, value)  # type: ignore[no-any-return, no-untyped-call]
         if query.dim() == 4 and not shared:
             bias = None if attn_mask is None else _as_bias(attn_mask, query, key)
@@ -68,17 +69,17 @@ def _as_bias(mask: torch.Tensor, query: torch.Tensor, key: torch.Tensor) -> torc
     return mask
 
 
-def _rows(tensor: torch.Tensor) -> torch.Tensor:
+def _rows(tensor: torch.Tensor, width: int | None = None) -> torch.Tensor:
     """An output in the kernels' layout: (B, S, H, D) in memory, (B, H, S, D) to look at."""
     b, h, s, d = tensor.shape
-    return tensor.new_empty((b, s, h, d)).transpose(1, 2)
+    return tensor.new_empty((b, s, h, width or d)).transpose(1, 2)
 
 
 class _Flash(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Any, key: Any, value: Any) -> Any:
-        out = _rows(query)
         b, h, s, _ = query.shape
+        out = _rows(query, value.shape[-1])
         log_sum = query.new_empty((b, h, s), dtype=torch.float32)
         ctx.save_for_backward(query, key, value, out, log_sum)
         return out
@@ -103,8 +104,8 @@ class _Flash(torch.autograd.Function):
 class _Efficient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Any, key: Any, value: Any, bias: Any, spills: bool) -> Any:
-        out = _rows(query)
         b, h, s, _ = query.shape
+        out = _rows(query, value.shape[-1])
         log_sum = query.new_empty((b, h, _round_up(s, 32)), dtype=torch.float32)
         ctx.save_for_backward(query, key, value, out, log_sum, bias)
         ctx.spills = spills

@@ -210,7 +210,7 @@ class _Quiet:
         self._catch = warnings.catch_warnings()
         self._catch.__enter__()
         warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
+        logging.disable(logging.ERROR)  # PyTorch logs what it then raises
 
     def __exit__(self, *details: Any) -> None:
         logging.disable(logging.NOTSET)
