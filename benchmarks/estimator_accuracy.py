@@ -27,16 +27,12 @@ from typing import Any
 
 import torch
 
-from lora_efficiency_benchmark import bf16_matmul
 from lora_efficiency_benchmark.estimate.allocator import replay
 from lora_efficiency_benchmark.estimate.history import history
 from lora_efficiency_benchmark.estimate.options import EstimateOptions
 from lora_efficiency_benchmark.estimate.predict import Predictor
-from lora_efficiency_benchmark.measure.memory import MemoryTracker
+from lora_efficiency_benchmark.estimate.real_step import measured_peak
 from lora_efficiency_benchmark.methods import Method, parse_method
-from lora_efficiency_benchmark.models import WEIGHT_DTYPES
-from lora_efficiency_benchmark.structure import apply_method
-from lora_efficiency_benchmark.training import TrainSettings, train
 from lora_efficiency_benchmark.units import GIB, MIB
 
 PUBLISHED = Path(__file__).parent / "published"
@@ -91,12 +87,15 @@ OPTIMIZERS = ("adamw_torch", "adafactor", "sgd", "adamw_torch_fused")
 
 def trained(device: str) -> Iterator[Row]:
     """Peak allocated of real training, in bytes, for every combination."""
-    bf16_matmul.prepare(device)
     with tempfile.TemporaryDirectory() as folder:
+        optimizers = OPTIMIZERS if device == "cpu" else OPTIMIZERS[:1]
         for name in ARCHITECTURES:
             path = _save_config(name, Path(folder) / name)
             for method, precision, checkpointing, optimizer in itertools.product(
-                METHODS, PRECISIONS, (False, True), OPTIMIZERS if device == "cpu" else OPTIMIZERS[:1]
+                METHODS,
+                PRECISIONS,
+                (False, True),
+                OPTIMIZERS if device == "cpu" else OPTIMIZERS[:1],
             ):
                 options = EstimateOptions(
                     seq_len=96,
@@ -106,7 +105,7 @@ def trained(device: str) -> Iterator[Row]:
                     device=device,
                 )
                 predicted = Predictor(path, parse_method(method), options).estimate()
-                measured = _measure(path, parse_method(method), options)
+                measured = measured_peak(path, parse_method(method), options)
                 words = [name, method.partition(":")[0], precision, optimizer]
                 label = " ".join([*words, "checkpointing"] if checkpointing else words)
                 yield label, predicted.peak_allocated_bytes, measured
@@ -118,42 +117,6 @@ def _save_config(name: str, path: Path) -> str:
     kind, special = ARCHITECTURES[name]
     AutoConfig.for_model(kind, **COMMON, **special).save_pretrained(path)
     return str(path)
-
-
-def _measure(path: str, method: Method, options: EstimateOptions) -> int:
-    """Peak allocated of three real steps on the batch that the prediction is about."""
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    config = AutoConfig.from_pretrained(path)
-    base = AutoModelForCausalLM.from_config(config, dtype=WEIGHT_DTYPES[options.precision])
-    base.config.use_cache = False
-    base.to(options.device)
-    model = apply_method(base, method)
-    lengths = [options.seq_len - (i > 0) for i in range(options.batch_size)]
-    examples = [
-        {"input_ids": [5] * n, "labels": [5] * n, "attention_mask": [1] * n} for n in lengths
-    ]
-    arguments: dict[str, Any] = {"optim": options.optimizer}
-    if options.gradient_checkpointing:
-        arguments["gradient_checkpointing"] = True
-    settings = TrainSettings(
-        steps=3,
-        batch_size=options.batch_size,
-        learning_rate=1e-4,
-        precision=options.precision,
-        seed=0,
-        eval_steps=10,
-        on_accelerator=options.device != "cpu",
-        trainer_args=arguments,
-    )
-    trackers: list[MemoryTracker] = []
-
-    def around(prepared: Any) -> MemoryTracker:
-        trackers.append(MemoryTracker(prepared))
-        return trackers[-1]
-
-    train(model, examples, settings, 0, around=around)
-    return int(trackers[0].result()["peak_allocated_bytes"])
 
 
 def main() -> None:

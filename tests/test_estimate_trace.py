@@ -14,6 +14,7 @@ from lora_efficiency_benchmark.estimate.allocator import replay
 from lora_efficiency_benchmark.estimate.history import history
 from lora_efficiency_benchmark.estimate.options import EstimateOptions
 from lora_efficiency_benchmark.estimate.predict import Predictor
+from lora_efficiency_benchmark.estimate.real_step import measured_peak
 from lora_efficiency_benchmark.estimate.step import record_step
 from lora_efficiency_benchmark.estimate.stream import STEP_END
 from lora_efficiency_benchmark.methods import parse_method
@@ -60,8 +61,6 @@ def test_repeated_layers_equal_traced_layers(
 
 def test_the_peak_of_a_real_step_on_this_cpu(folders: Any) -> None:
     """One combination here; benchmarks/estimator_accuracy.py trains them all."""
-    from conftest import measured_peak
-
     folder = folders("llama")
     for method in ("full", LORA):
         options = EstimateOptions(
