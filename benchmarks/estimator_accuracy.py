@@ -87,15 +87,12 @@ OPTIMIZERS = ("adamw_torch", "adafactor", "sgd", "adamw_torch_fused")
 
 def trained(device: str) -> Iterator[Row]:
     """Peak allocated of real training, in bytes, for every combination."""
+    optimizers = OPTIMIZERS if device == "cpu" else OPTIMIZERS[:1]
     with tempfile.TemporaryDirectory() as folder:
-        optimizers = OPTIMIZERS if device == "cpu" else OPTIMIZERS[:1]
         for name in ARCHITECTURES:
             path = _save_config(name, Path(folder) / name)
             for method, precision, checkpointing, optimizer in itertools.product(
-                METHODS,
-                PRECISIONS,
-                (False, True),
-                OPTIMIZERS if device == "cpu" else OPTIMIZERS[:1],
+                METHODS, PRECISIONS, (False, True), optimizers
             ):
                 options = EstimateOptions(
                     seq_len=96,

@@ -9,7 +9,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from lora_efficiency_benchmark.errors import LoraBenchError
 from lora_efficiency_benchmark.estimate.allocator import (
     EMPTY_CACHE,
     RESERVE_SEGMENT,
@@ -275,7 +274,7 @@ def test_out_of_memory() -> None:
     allocator.free(0)
     with pytest.raises(OutOfMemory, match="24 MiB does not fit: 50 of 72 MiB") as caught:
         allocator.allocate(3, 24 * MIB)
-    assert isinstance(caught.value, LoraBenchError)
+    assert isinstance(caught.value, MemoryError)
     assert caught.value.segment_bytes == 24 * MIB
     assert caught.value.capacity_bytes == 72 * MIB
     assert caught.value.reserved_bytes == allocator.reserved_bytes == 50 * MIB, "it was released"

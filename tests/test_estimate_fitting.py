@@ -23,7 +23,13 @@ def needs(model: str, batch_size: int, seq_len: int, rank: int, **options: Any) 
     return needed_bytes(Predictor(model, method, settings).estimate())
 
 
-@pytest.mark.parametrize(("batch", "options"), [(4, {}), (1, {"loop": "plain"})])
+@pytest.mark.parametrize(
+    ("batch", "options"),
+    [
+        (4, {}),
+        pytest.param(1, {"loop": "plain"}, marks=pytest.mark.slow),
+    ],
+)
 def test_the_value_fits_and_the_next_does_not(
     tiny_model_dir: Path, batch: int, options: dict[str, Any]
 ) -> None:

@@ -33,7 +33,6 @@ from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import LoraBenchError
 from ..units import MIB, to_mib
 
 BLOCK_BYTES = 512  # kMinBlockSize: every block is a multiple of it
@@ -51,7 +50,7 @@ RESERVE_SEGMENT = -103  # event (RESERVE_SEGMENT, nbytes): allocate that much an
 _SIZE_SHIFT = 64  # (size, address) as one integer, which bisect compares fastest
 
 
-class OutOfMemory(LoraBenchError):
+class OutOfMemory(MemoryError):
     """A segment did not fit, even after everything cached was given back."""
 
     def __init__(self, segment_bytes: int, reserved_bytes: int, capacity_bytes: int) -> None:
