@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import peft
@@ -30,9 +31,7 @@ def main() -> None:
     _, first = _timed(lambda: Predictor(MODEL, parse_method("full"), EstimateOptions()).estimate())
     print(f"first estimate of the process: {first:.2f} s")
     for text in METHODS:
-        predictor, built = _timed(
-            lambda text=text: Predictor(MODEL, parse_method(text), EstimateOptions())
-        )
+        predictor, built = _timed(partial(Predictor, MODEL, parse_method(text), EstimateOptions()))
         _, estimated = _timed(predictor.estimate)
         recording, recorded = _timed(predictor.recording)
         draw = random.Random(0)
@@ -40,7 +39,7 @@ def main() -> None:
             (draw.randint(2, 64), draw.randint(16, 4096), draw.randint(1, 256))
             for _ in range(POINTS)
         ]
-        _, replayed = _timed(lambda r=recording, p=points: r.allocated_peaks(p))
+        _, replayed = _timed(partial(recording.allocated_peaks, points))
         print(
             f"{MODEL} {predictor.method.label}: estimate {built + estimated:.2f} s, "
             f"recording {recorded:.2f} s, {POINTS:,} points of allocated peak {replayed:.2f} s"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +84,13 @@ def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Any
     LlamaForCausalLM(config).save_pretrained(folder)
     tiny_tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def close_log() -> Iterator[None]:
+    """Ends a test without the files that a benchmark's logger holds open."""
+    yield
+    logger = logging.getLogger("LoRA_Benchmark")
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()

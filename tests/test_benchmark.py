@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-import logging
 import math
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,8 @@ from lora_efficiency_benchmark.config import load_config
 from lora_efficiency_benchmark.errors import ConfigError, StoreError, TargetModulesError
 from lora_efficiency_benchmark.plan import Cell, expand
 from lora_efficiency_benchmark.results import CellRecord
+
+pytestmark = pytest.mark.usefixtures("close_log")
 
 ADAPTERS = [
     {"r": 2, "alpha": 4, "target_modules": ["q_proj", "v_proj"]},
@@ -70,15 +71,6 @@ class Watching:
 
     def cell_ended(self, record: CellRecord) -> None:
         self.ran.append(record.cell_id)
-
-
-@pytest.fixture(autouse=True)
-def _close_log() -> Iterator[None]:
-    yield
-    logger = logging.getLogger("LoRA_Benchmark")
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
-        handler.close()
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,8 @@ from lora_efficiency_benchmark.report.progress import Progress
 from lora_efficiency_benchmark.results import CellRecord
 from lora_efficiency_benchmark.store import Store
 from lora_efficiency_benchmark.units import GIB
+
+pytestmark = pytest.mark.usefixtures("close_log")
 
 SPEC_ROUNDS = [("r=4 q,v", 512), ("r=8 q,k,v,o", 512), ("r=16 q,k,v,o", 512),
                ("r=32 q,k,v,o", 512), ("r=32 q,k,v,o", 2048)]  # fmt: skip
@@ -75,15 +76,6 @@ class Watching:
 
     def cell_ended(self, record: CellRecord) -> None:
         pass
-
-
-@pytest.fixture(autouse=True)
-def _close_log() -> Iterator[None]:
-    yield
-    logger = logging.getLogger("LoRA_Benchmark")
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
-        handler.close()
 
 
 def cell_of(config: LoRABenchmarkConfig, kind: str, label: str = "full") -> Cell:

@@ -17,7 +17,14 @@ import torch
 
 from . import bf16_matmul, models
 from .dataset import Document, Split, audit_overlap, load_split, token_statistics, tokenize
-from .errors import CellError, DataError, DivergedCell, OutOfMemoryCell, UserError
+from .errors import (
+    CellError,
+    DataError,
+    DivergedCell,
+    OutOfMemoryCell,
+    UserError,
+    first_line,
+)
 from .evaluation import evaluate
 from .measure.environment import accelerator_in_use, describe_environment
 from .measure.memory import MemoryTracker
@@ -189,7 +196,7 @@ class CellRun:
 
     def _fail(self, kind: str, error: BaseException) -> None:
         self.record.status = FAILED
-        self.record.error = {"kind": kind, "message": _first_line(error)}
+        self.record.error = {"kind": kind, "message": first_line(error)[:300]}
 
 
 def _run_base(run: CellRun) -> None:
@@ -276,7 +283,3 @@ def _share_moved(before: list[torch.Tensor], after: list[torch.Tensor]) -> float
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -10,8 +10,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from . import estimate as estimator
 from .adapters import parse_adapter
 from .config import SPEC_CONFIGURATIONS
 from .counting import specification_methods
+from .errors import StoreError, first_line
 from .estimate.options import EstimateOptions
 from .estimate.predict import estimate
 from .foresight import UNTRACEABLE
@@ -29,6 +28,7 @@ from .measure.environment import package_versions
 from .methods import Method, full
 from .model_cache import cache_root
 from .plan import AS_PRACTISED, CONTROLLED
+from .store import Store
 
 BATCH_SIZE = 4
 SHORT, LONG = 512, 2048  # tokens of a text; the long ones for the claim's own configuration only
@@ -65,8 +65,8 @@ def scale_estimates(on_event: ScaleHook = lambda event: None) -> list[dict[str, 
         return entries
     on_event({"event": "scale"})
     entries = make_entries()
-    with suppress(OSError):  # an unwritable cache costs the time again, nothing else
-        _write(path, {"entries": entries})
+    with suppress(StoreError):  # an unwritable cache costs the time again, nothing else
+        Store(path.parent).write_json(path.name, {"entries": entries})
     return entries
 
 
@@ -133,13 +133,4 @@ def _predict(model: str, method: Method, precision: str, seq_len: int) -> dict[s
     try:
         return estimate(model, method, options).to_dict()
     except Exception as error:  # the libraries' own code runs here; the entry says what it said
-        return {UNTRACEABLE: (str(error).splitlines() or [type(error).__name__])[0][:300]}
-
-
-def _write(path: Path, values: dict[str, Any]) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(values, file, ensure_ascii=False)
-    os.replace(partial, path)
+        return {UNTRACEABLE: first_line(error)[:300]}

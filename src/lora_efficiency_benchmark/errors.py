@@ -73,3 +73,8 @@ class WorkerDied(CellError):
     """The worker process ended without an answer."""
 
     kind = "worker_died"
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

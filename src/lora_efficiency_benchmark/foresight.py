@@ -13,13 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from .cell import load_cell_split
 from .config import DEFAULT_MODEL
 from .dataset import tokenize
-from .errors import LoraBenchError
+from .errors import LoraBenchError, first_line
 from .estimate.options import EstimateOptions
 from .estimate.predict import estimate
-from .measure.environment import accelerator_in_use, host_memory_bytes
+from .measure.environment import accelerator_in_use
 from .methods import full, lora
 from .model_cache import default_model_facts, default_model_path
 from .plan import Cell
@@ -79,7 +81,7 @@ def estimate_cells(
                 raise LoraBenchError(problem)
             options = options_of(cell, shape_of(cell), device, arch)
         except Exception as error:  # a model, data or arguments that the cell itself will refuse
-            foreseen[cell.id] = {UNTRACEABLE: _first_line(error)}
+            foreseen[cell.id] = {UNTRACEABLE: first_line(error)[:300]}
             continue
         key = (cell.model_name, cell.adapter, options, cell.trust_remote_code)
         if key not in known:
@@ -117,7 +119,7 @@ def _model_problem(model_name: str, trust_remote_code: bool) -> str | None:
     try:
         build_structure(model_name, trust_remote_code)
     except LoraBenchError as error:
-        return _first_line(error)
+        return first_line(error)[:300]
     return None
 
 
@@ -166,7 +168,7 @@ def _predict(cell: Cell, options: EstimateOptions) -> dict[str, Any]:
     try:
         return estimate(cell.model_name, method, options, cell.trust_remote_code).to_dict()
     except Exception as error:  # an architecture's own code runs here; a run must not end by it
-        return {UNTRACEABLE: _first_line(error)}
+        return {UNTRACEABLE: first_line(error)[:300]}
 
 
 # ---- the device ---------------------------------------------------------------------------------
@@ -189,7 +191,7 @@ def memory_limit(device: str) -> int | None:
 
     if device != "cpu":
         return int(torch.cuda.get_device_properties(0).total_memory)
-    known = [_available_bytes() or host_memory_bytes(), *map(_cgroup_bytes, _CGROUP_LIMITS)]
+    known = [psutil.virtual_memory().available, *map(_cgroup_bytes, _CGROUP_LIMITS)]
     return min((value for value in known if value), default=None)
 
 
@@ -204,17 +206,6 @@ def judged(estimated: dict[str, Any], limit: int | None) -> dict[str, Any]:
     peak = reserved[0] if reserved else estimated["peak_allocated_bytes"]
     needed = peak + estimated["context_bytes"]
     return {**estimated, "fits": needed <= limit, "needed_bytes": needed, "limit_bytes": limit}
-
-
-def _available_bytes() -> int | None:
-    """Memory that the host can still give (Linux)."""
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return None
 
 
 def _cgroup_bytes(path: Path) -> int | None:
@@ -238,7 +229,3 @@ def plan_estimates(cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
         stand_in[cell.id] = replace(cell, model_name=name)
     found = estimate_cells(list(stand_in.values()), plan_shape)
     return {id_: found[cell.id] for id_, cell in stand_in.items() if cell.id in found}
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -19,7 +19,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from .errors import ModelError
+from .errors import ModelError, first_line
 from .yaml_io import load_yaml_file
 
 _FACTS = Path(__file__).parent / "presets" / "default_model.yaml"
@@ -130,7 +130,7 @@ def _convert(gguf: Path, target: Path, display_name: str) -> None:
         )
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, gguf_file=name)
     except Exception as error:
-        raise ModelError(f"{gguf}: cannot be read as GGUF ({_first_line(error)})") from None
+        raise ModelError(f"{gguf}: cannot be read as GGUF ({first_line(error)})") from None
     # A model loaded from GGUF refuses to be saved while it looks quantised; it no longer is.
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
@@ -156,7 +156,3 @@ def _convert(gguf: Path, target: Path, display_name: str) -> None:
         raise ModelError(f"{target}: cannot be written ({error.strerror or error})") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -13,7 +13,7 @@ import torch
 
 from .adapters import ALL_LINEAR, AdapterSettings
 from .architectures import find_architecture
-from .errors import ModelError, TargetModulesError
+from .errors import ModelError, TargetModulesError, first_line
 from .model_cache import (
     default_model_facts,
     ensure_default_model,
@@ -121,7 +121,7 @@ def display_name(name: str) -> str:
 
 def load_failure(name: str, error: Exception) -> str:
     """One line for a model that cannot be loaded: what went wrong and what to do."""
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    first = first_line(error)
     if Path(name).expanduser().exists():
         return f"model {name!r}: cannot be loaded ({first[:160]}); check the files of the folder"
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}

@@ -86,10 +86,7 @@ def _cut(stream: Stream) -> _Parts:
     born = _born(stream, steady)
     inherited = np.setdiff1d(released, born).tolist()
     left = np.setdiff1d(born, released).tolist()
-    weights = int(np.argmax(stream.phases != 0)) if len(stream) else 0
-    return _Parts(
-        first, steady, min(weights, _initial(stream)), inherited, _heirs(stream, inherited, left)
-    )
+    return _Parts(first, steady, _initial(stream), inherited, _heirs(stream, inherited, left))
 
 
 def _heirs(stream: Stream, inherited: list[int], left: list[int]) -> list[int | None]:

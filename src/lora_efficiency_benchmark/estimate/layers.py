@@ -13,10 +13,8 @@ What does not have this shape raises NotPeriodic, and the caller traces all laye
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from .stream import OUTSIDE, STEP_END, Ints, Stream
 
@@ -77,11 +75,10 @@ def _tidied(stream: Stream) -> Stream:
 def _pieces(layers: Ints) -> list[_Piece]:
     """Cut the events at every crossing of the middle layer."""
     edges = np.flatnonzero(np.diff(layers)) + 1
-    bounds = [0, *edges.tolist(), len(layers)]
-    runs = [(int(layers[a]), a, b) for a, b in pairwise(bounds)]
+    starts = [0, *edges.tolist()]
     pieces: list[_Piece] = []
     above, done, entered = False, 0, -1
-    for layer, start, _ in runs:
+    for start, layer in zip(starts, layers[starts].tolist(), strict=True):
         if layer == OUTSIDE:
             continue
         if layer == _MIDDLE:
@@ -123,27 +120,24 @@ class _Names:
 
     def fixed(self, events: Ints, above: bool) -> Ints:
         """Names in events that happen once; beyond the middle, its last layer is the near one."""
-        return self._keys(events, lambda home: home + np.where(_far(home, above), self._beyond, 0))
+        homes = self._home_of(events)
+        far = homes >= (1 if above else _MIDDLE + 2)
+        return self._keys(events, homes + far * self._beyond)
 
     def shifted(self, events: Ints, distance: int) -> Ints:
         """Names in the copy of a crossing for the layer ``distance`` after the traced one."""
         homes = self._home_of(events)
         if np.any((homes == 0) | (homes == TRACED - 1)):
             raise NotPeriodic("a layer in the middle touches one that is not its neighbour")
-        return self._keys(events, lambda home: home + np.where(home == OUTSIDE, 0, distance))
+        return self._keys(events, homes + (homes != OUTSIDE) * distance)
 
     def _home_of(self, events: Ints) -> Ints:
         blocks = self._blocks[events]
         return np.where(blocks == STEP_END, OUTSIDE, self._home[blocks])
 
-    def _keys(self, events: Ints, target: object) -> Ints:
+    def _keys(self, events: Ints, layers: Ints) -> Ints:
         blocks = self._blocks[events]
-        layer = target(self._home_of(events))  # type: ignore[operator]
-        return np.where(blocks == STEP_END, -1, (layer + 1) * self._stride + self._ordinal[blocks])
-
-
-def _far(home: Ints, above: bool) -> npt.NDArray[np.bool_]:
-    return home >= (1 if above else _MIDDLE + 2)
+        return np.where(blocks == STEP_END, -1, (layers + 1) * self._stride + self._ordinal[blocks])
 
 
 def _renumbered(stream: Stream, keys: Ints, index: Ints) -> Stream:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, ModelError
-from ..measure.allocations import CATEGORIES
+from ..measure.allocations import CATEGORIES, Peak
 from ..methods import Method
 from ..models import Counts, count
 from ..structure import apply_method, build_structure
@@ -27,7 +27,7 @@ from .layers import TRACED, NotPeriodic, repeat_layers
 from .options import EstimateOptions
 from .recording import NotPolynomial, Point, Recording, fit
 from .step import decoder_layers, record_step
-from .stream import Stream, StreamPeak
+from .stream import Stream
 
 # What the driver and loaded kernels take outside PyTorch's allocator; it varies by driver version.
 CONTEXT_BYTES = 512 * MIB
@@ -138,7 +138,7 @@ class Predictor:
             seconds=time.perf_counter() - started,
         )
 
-    def peak_of(self, stream: Stream) -> StreamPeak:
+    def peak_of(self, stream: Stream) -> Peak:
         """Peak of a stream as the device's allocator counts it."""
         return self.as_allocated(stream).peak()
 

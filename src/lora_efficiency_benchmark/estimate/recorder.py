@@ -24,7 +24,15 @@ from torch.optim.optimizer import (
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..measure.allocations import BACKWARD, BETWEEN, CATEGORIES, FORWARD, OPTIMIZER
+from ..measure.allocations import (
+    BACKWARD,
+    BETWEEN,
+    CATEGORIES,
+    FORWARD,
+    OPTIMIZER,
+    category_of,
+    logits_sizes,
+)
 from ..models import is_adapter
 from .stream import OUTSIDE, PHASES, STEP_END, Stream
 
@@ -211,9 +219,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _after_forward(self, _module: Any, _inputs: Any, outputs: Any) -> None:
         logits = getattr(outputs, "logits", None)
         if logits is not None:
-            rows, vocabulary = logits.numel() // logits.shape[-1], logits.shape[-1]
-            for count in (rows, rows - logits.shape[0]):
-                self._logits |= {count * vocabulary * size for size in (2, 4)}
+            self._logits |= logits_sizes(logits.shape)
         for block, _ in self._alive.values():
             if block >= 0 and self._made_in[block] == _PHASE[FORWARD]:
                 self._kept[block] = True
@@ -254,14 +260,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         )
 
     def _category(self, block: int) -> int:
-        """The same rules as for measured events (``measure.allocations``)."""
         if self._categories[block] != _UNKNOWN:
             return self._categories[block]
-        if self._sizes[block] in self._logits:
-            return _INDEX["logits_and_loss"]
-        if self._kept[block] or self._made_in[block] == _PHASE[BETWEEN]:
-            return _INDEX["activations"]
-        return _INDEX["temporaries"]
+        phase = PHASES[self._made_in[block]]
+        return _INDEX[category_of(self._sizes[block], phase, self._kept[block], self._logits)]
 
 
 _ITEM = torch.ops.aten._local_scalar_dense.default

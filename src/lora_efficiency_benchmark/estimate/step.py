@@ -21,6 +21,7 @@ from ..errors import LoraBenchError, ModelError
 from ..models import WEIGHT_DTYPES
 from ..precision import AUTOCAST_DTYPES
 from ..training import TrainSettings, train
+from .optimizers import BlockwiseAdam8bit
 from .options import EstimateOptions
 from .patching import replaced
 from .quantized import prepare_quantized
@@ -139,8 +140,6 @@ def _trainer_loop(model: Any, recorder: Recorder, options: EstimateOptions) -> N
 
 def _eight_bit(optimizer: str) -> AbstractContextManager[None]:
     """Hand the Trainer our sizes of an 8-bit optimizer, whose library needs a GPU to run."""
-    from .optimizers import BlockwiseAdam8bit
-
     if optimizer not in _TRAINER_NAMES:
         return nullcontext()
     chosen = (BlockwiseAdam8bit, {"lr": 1e-4, "paged": optimizer.startswith("paged")})
@@ -189,8 +188,6 @@ def _plain_loop(model: Any, recorder: Recorder, options: EstimateOptions) -> Non
 
 
 def _plain_optimizer(parameters: list[Any], options: EstimateOptions) -> Any:
-    from .optimizers import BlockwiseAdam8bit
-
     name = options.optimizer
     if name in ("adamw_8bit", "paged_adamw_8bit"):
         return BlockwiseAdam8bit(parameters, paged=name.startswith("paged"))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ..measure.allocations import BACKWARD, BETWEEN, CATEGORIES, FORWARD, OPTIMIZER
+from ..measure.allocations import BACKWARD, BETWEEN, CATEGORIES, FORWARD, OPTIMIZER, Peak
 
 PHASES = (BETWEEN, FORWARD, BACKWARD, OPTIMIZER)
 STEP_END = -1  # in ``Stream.blocks``: not a block, the end of an optimizer step
@@ -62,13 +62,13 @@ class Stream:
             layers=self.layers[order],
         )
 
-    def peak(self) -> StreamPeak:
+    def peak(self) -> Peak:
         """The allocated peak, what it consists of, and what is left at the end of the last step."""
         deltas = np.where(self.blocks == STEP_END, 0, self.signs * self.sizes[self.blocks])
         running = np.cumsum(deltas)
         at = int(np.argmax(running))
         ends = np.flatnonzero(self.blocks == STEP_END)
-        return StreamPeak(
+        return Peak(
             allocated_bytes=int(running[at]),
             phase=PHASES[self.phases[at]],
             breakdown=self._breakdown(at),
@@ -84,13 +84,3 @@ class Stream:
             self.categories[alive], weights=self.sizes[alive], minlength=len(CATEGORIES)
         )
         return {name: int(value) for name, value in zip(CATEGORIES, values, strict=True)}
-
-
-@dataclass(frozen=True)
-class StreamPeak:
-    """The allocated peak of a stream."""
-
-    allocated_bytes: int
-    phase: str
-    breakdown: dict[str, int]  # bytes by category; adds up to allocated_bytes
-    end_of_step_bytes: int | None

@@ -13,7 +13,8 @@ state. Each block then belongs to exactly one category, so the breakdown adds up
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 
 CATEGORIES = (
@@ -97,7 +98,10 @@ def find_peak(
     sizes = set(logits_sizes)
     for block in blocks:
         if block.born <= peak_at and (block.died is None or block.died > peak_at):
-            breakdown[_category(block, sizes)] += block.nbytes
+            category = block.category or category_of(
+                block.nbytes, block.phase, block.survived_forward, sizes
+            )
+            breakdown[category] += block.nbytes
     base = weights_bytes + adapter_bytes
     return Peak(
         allocated_bytes=base + peak,
@@ -121,11 +125,20 @@ def _apply(mark: Mark, phase: str, alive: dict[int, _Block]) -> None:
             block.survived_forward |= block.phase == FORWARD
 
 
-def _category(block: _Block, logits_sizes: set[int]) -> str:
-    if block.category is not None:
-        return block.category
-    if block.nbytes in logits_sizes:
+def logits_sizes(shape: Sequence[int]) -> set[int]:
+    """Bytes of blocks as large as logits of this shape, in half and in single precision.
+
+    The loss may drop the last position of each row.
+    """
+    *lead, vocabulary = shape
+    rows, batch = math.prod(lead), shape[0] if len(shape) == 3 else 1
+    return {count * vocabulary * size for count in (rows, rows - batch) for size in (2, 4)}
+
+
+def category_of(nbytes: int, phase: str, survived_forward: bool, logits: Container[int]) -> str:
+    """The category of a block that has no name: by its size, and when it was made and died."""
+    if nbytes in logits:
         return "logits_and_loss"
-    if block.survived_forward or block.phase == BETWEEN:
+    if survived_forward or phase == BETWEEN:
         return "activations"
     return "temporaries"

@@ -24,7 +24,17 @@ from torch.optim.optimizer import (
 )
 
 from ..models import is_adapter
-from .allocations import BACKWARD, BETWEEN, FORWARD, OPTIMIZER, Event, Mark, Peak, find_peak
+from .allocations import (
+    BACKWARD,
+    BETWEEN,
+    FORWARD,
+    OPTIMIZER,
+    Event,
+    Mark,
+    Peak,
+    find_peak,
+    logits_sizes,
+)
 
 _MARK = "lora_bench.mark."
 _HISTORY_ENTRIES = 2_000_000
@@ -105,10 +115,7 @@ class MemoryTracker:
     def _after_forward(self, _module: Any, _inputs: Any, outputs: Any) -> None:
         logits = getattr(outputs, "logits", None)
         if logits is not None:
-            rows, vocabulary = logits.numel() // logits.shape[-1], logits.shape[-1]
-            batch = logits.shape[0] if logits.dim() == 3 else 1
-            for count in (rows, rows - batch):  # the loss may drop the last position of each row
-                self._logits_sizes |= {count * vocabulary * size for size in (2, 4)}
+            self._logits_sizes |= logits_sizes(logits.shape)
         self._mark(BACKWARD)
 
     def _gradients(self) -> dict[int, str]:
