@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from lora_efficiency_benchmark.estimate.predict import Predictor
 from lora_efficiency_benchmark.estimate.real_step import measured_peak
 from lora_efficiency_benchmark.estimate.step import record_step
 from lora_efficiency_benchmark.estimate.stream import STEP_END
+from lora_efficiency_benchmark.measure.allocations import CATEGORIES
 from lora_efficiency_benchmark.methods import parse_method
 from lora_efficiency_benchmark.structure import apply_method
 
@@ -142,3 +144,54 @@ def test_what_cannot_be_traced_says_why(folders: Any, monkeypatch: pytest.Monkey
     monkeypatch.setattr(modeling_llama.LlamaMLP, "forward", forward)
     with pytest.raises(ModelError, match="cannot be traced without weights"):
         predictor(folders("llama"), "full").stream(2, 64)
+
+
+def adapter_file(tmp_path: Path, **values: Any) -> str:
+    """``peft:PATH`` of a LoRA adapter that treats some layers in its own way."""
+    raw = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"], **values}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(raw), encoding="utf-8")
+    return f"peft:{tmp_path}"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"layers_to_transform": [6]},
+        {"rank_pattern": {"layers.5.self_attn.q_proj": 32}},
+        {"exclude_modules": r".*layers\.[0-4]\..*"},
+        {"target_modules": r".*layers\.(5|6)\.self_attn\.q_proj"},
+        {"target_modules": ["layers.6.self_attn.q_proj", "layers.0.self_attn.v_proj"]},
+        {"layers_to_transform": list(range(7))},  # every layer, by number
+        {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 4, "target_modules": None},
+    ],
+    ids=lambda values: next(iter(values)),
+)
+def test_adapters_that_name_layers(folders: Any, tmp_path: Path, values: dict[str, Any]) -> None:
+    if values.get("peft_type"):
+        values = {k: v for k, v in values.items() if v is not None}
+    asked = predictor(folders("llama"), adapter_file(tmp_path, **values))
+    traced = record_step(
+        asked.config, lambda model: apply_method(model, asked.method), asked.options
+    ).ordered()
+    assert asked.stream(4, 64).peak() == traced.peak()
+    held = traced.sizes[traced.categories == CATEGORIES.index("adapter")].sum()
+    assert held == 4 * asked.counts.trainable  # fp32
+
+
+def test_layers_of_different_widths_are_all_traced(folders: Any) -> None:
+    """OpenELM-like: the configuration has one width a layer; Llama's own code does not."""
+    asked = predictor(folders("llama", widths=[8, 8, 8, 16, 8, 8, 8]), "full")
+    assert asked._repetition is None
+    assert predictor(folders("llama"), "full")._repetition is not None
+
+
+def test_passes_left_out_are_counted(folders: Any) -> None:
+    """Five accumulated passes are run as three; what is left out is on the device all the same."""
+    folder = folders("llama", num_hidden_layers=2)
+    peaks = [
+        predictor(folder, "full", accumulation=n, loop=loop).stream(4, 64).peak()
+        for loop in ("trainer", "plain")
+        for n in (3, 5)
+    ]
+    assert peaks[1].allocated_bytes - peaks[0].allocated_bytes == 2 * 3 * 4 * 64 * 8
+    assert peaks[2] == peaks[3]

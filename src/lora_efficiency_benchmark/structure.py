@@ -7,6 +7,7 @@ run, so that what is counted here is what is trained there.
 
 from __future__ import annotations
 
+import copy
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 
 from .architectures import Architecture, find_architecture
-from .errors import ConfigError, ModelError, TargetModulesError
+from .errors import ConfigError, ModelError, TargetModulesError, first_line
 from .methods import Method
 from .models import (
     WEIGHT_DTYPES,
@@ -34,7 +35,7 @@ def build_structure(name: str, trust_remote_code: bool = False, precision: str =
     ``name`` is an architecture preset, or anything that ``resolve_model`` takes; a local folder
     goes before a preset of the same name. Raises ModelError when it cannot be found.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
     preset = preset_for(name)
     try:
@@ -43,13 +44,39 @@ def build_structure(name: str, trust_remote_code: bool = False, precision: str =
         else:
             source = resolve_model(name)
             config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
-        with torch.device("meta"):
-            model: Any = AutoModelForCausalLM.from_config(
-                config, trust_remote_code=trust_remote_code, dtype=WEIGHT_DTYPES[precision]
-            )
+        return structure_of(config, trust_remote_code, precision)
     except _LOADING as error:
         raise ModelError(load_failure(name, error)) from None
-    return model
+
+
+def structure_of(
+    config: Any, trust_remote_code: bool = False, precision: str = "fp32", attention: str = "sdpa"
+) -> Any:
+    """The model of a configuration on the meta device; ``config`` stays as it is.
+
+    Eager attention where the architecture has no ``sdpa``. Raises ModelError where the
+    configuration cannot be built.
+    """
+    from transformers import AutoModelForCausalLM
+
+    failure: Exception | None = None
+    for implementation in dict.fromkeys((attention, "eager")):
+        try:
+            with torch.device("meta"):
+                return AutoModelForCausalLM.from_config(
+                    copy.deepcopy(config),
+                    trust_remote_code=trust_remote_code,
+                    dtype=WEIGHT_DTYPES[precision],
+                    attn_implementation=implementation,
+                )
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # a configuration reaches any line of the model's own code
+            failure = failure or error
+    kind = getattr(config, "model_type", "model")
+    raise ModelError(
+        f"{kind}: cannot be built from its configuration ({first_line(failure)[:160]}); check it"  # type: ignore[arg-type]
+    )
 
 
 def load_model_structure(name: str, trust_remote_code: bool = False) -> tuple[Any, Any]:

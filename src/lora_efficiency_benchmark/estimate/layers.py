@@ -114,7 +114,8 @@ class _Names:
             mine = np.flatnonzero(self._home == layer)
             self._ordinal[mine] = np.arange(len(mine))
             counts[layer] = len(mine)
-        if len({counts[layer] for layer in (1, 2, 3)}) != 1:
+        sizes = [stream.sizes[self._home == layer] for layer in (1, 2, 3)]
+        if not all(np.array_equal(sizes[0], other) for other in sizes[1:]):
             raise NotPeriodic("the layers in the middle differ")
         self._stride = max(counts.values()) + 1
 

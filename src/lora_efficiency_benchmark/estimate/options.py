@@ -20,6 +20,7 @@ _CHOICES = {
     "loop": ("trainer", "plain"),
     "device": ("cuda", "cpu"),
 }
+_MOST = 2**20  # texts, tokens or passes: more is a slip of the pen
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class EstimateOptions:
     max_grad_norm: float = 1.0  # 0: no clipping
     loop: str = "trainer"  # trainer: the engine of ``run``; plain: a hand-written loop
     device: str = "cuda"  # whose kernels and allocator
-    arch: str | None = None  # such as sm89 or gfx942; decides kernel workspaces
+    arch: str | None = None  # such as sm89 or gfx942; decides the size of library workspaces
+    workspace_bytes: int | None = None  # of each matrix library handle; None: its default
 
     def __post_init__(self) -> None:
         """Check every field. Raises ConfigError."""
@@ -51,9 +53,10 @@ class EstimateOptions:
                 )
         for name, least in (("batch_size", 1), ("seq_len", 2), ("accumulation", 1)):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            if type(value) is not int or not least <= value <= _MOST:
                 raise ConfigError(
-                    f"--{name.replace('_', '-')} {value}: must be a whole number, at least {least}"
+                    f"--{name.replace('_', '-')} {value}: must be a whole number from {least} "
+                    f"to {_MOST:,}"
                 )
         if self.device == "cpu" and self.quantization != "none":
             raise ConfigError("--quantization: 4- and 8-bit kernels are predicted for CUDA only")

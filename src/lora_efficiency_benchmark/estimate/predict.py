@@ -8,34 +8,28 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from ..errors import ConfigError, ModelError
-from ..measure.allocations import CATEGORIES, Peak
+from ..measure.allocations import Peak
 from ..methods import Method
 from ..models import Counts, count
 from ..structure import apply_method, build_structure
 from ..units import MIB
 from .allocator import replay
 from .history import history
-from .layers import TRACED, NotPeriodic, repeat_layers
+from .layers import NotPeriodic, repeat_layers
 from .options import EstimateOptions
 from .recording import NotPolynomial, Point, Recording, fit
-from .step import decoder_layers, record_step
+from .repetition import find_repetition
+from .step import record_step
 from .stream import Stream
+from .workspaces import HANDLES, default_workspace_bytes, with_workspaces
 
 # What the driver and loaded kernels take outside PyTorch's allocator; it varies by driver version.
 CONTEXT_BYTES = 512 * MIB
-# cuBLAS keeps one workspace a handle and stream (PyTorch's CUDABlas defaults); the thread that
-# runs backward has a handle of its own. 4096 KiB x 2 + 16 KiB x 8 by default, 32 MiB on sm90.
-_WORKSPACE_BYTES = {"sm90": 32 * MIB}
-_DEFAULT_WORKSPACE_BYTES = 8_519_680
-_WORKSPACES = 2
 _SEGMENT = 2 * MIB  # what reserved memory is a multiple of
 
 
@@ -76,10 +70,13 @@ class Predictor:
                 "use it with an adapter"
             )
         self.model, self.method, self.options = model, method, options
+        self.trusted = trust_remote_code
         structure = build_structure(model, trust_remote_code)
         self.config = copy.deepcopy(structure.config)
-        self.depth = len(decoder_layers(structure))
-        self.counts: Counts = count(apply_method(structure, method))
+        adapt = partial(apply_method, method=method)
+        whole = adapt(structure)
+        self.counts: Counts = count(whole)
+        self._repetition = find_repetition(whole, self.config, adapt, trust_remote_code)
         self._streams: dict[tuple[int, int, int], Stream] = {}
 
     @property
@@ -147,12 +144,12 @@ class Predictor:
         if self.options.device != "cuda":
             return stream
         sizes = -(-stream.sizes // 512) * 512
-        return _with_workspaces(replace(stream, sizes=sizes), self.workspaces())
+        return with_workspaces(replace(stream, sizes=sizes), self.workspaces())
 
     def workspaces(self) -> list[int]:
         """Bytes that matrix libraries keep from PyTorch's allocator."""
-        arch = (self.options.arch or "").removesuffix("a")
-        return [_WORKSPACE_BYTES.get(arch, _DEFAULT_WORKSPACE_BYTES)] * _WORKSPACES
+        options = self.options
+        return [options.workspace_bytes or default_workspace_bytes(options.arch)] * HANDLES
 
     def reserved_range(self, stream: Stream, shorter: Stream | None) -> list[int]:
         """Peak reserved over allocation histories that end in the longest batch.
@@ -188,17 +185,16 @@ class Predictor:
 
     def _trace(self, batch_size: int, seq_len: int, rank: int) -> Stream:
         options = self.options.at(batch_size, seq_len)
-        period = _period(self.config, self.depth)
-        few = TRACED * period
-        method = self._method_at(rank)
-        adapt: Callable[[Any], Any] = partial(apply_method, method=method)
-        if few < self.depth and self.depth % period == 0 and _same_in_every_layer(method):
+        few = self._repetition
+        adapt = partial(apply_method, method=self._method_at(rank))
+        if few is not None:
             try:
-                traced = record_step(_shallow(self.config, few), adapt, options, period)
-                return repeat_layers(traced, self.depth // period).ordered()
+                traced = record_step(few.config, adapt, options, few.period, self.trusted)
+                return repeat_layers(traced, few.groups).ordered()
             except NotPeriodic:
                 pass
-        return record_step(self.config, adapt, options).ordered()
+        whole = record_step(self.config, adapt, options, trust_remote_code=self.trusted)
+        return whole.ordered()
 
     def _method_at(self, rank: int) -> Method:
         adapter = self.method.adapter
@@ -236,48 +232,3 @@ def _points(
         (batch, base + 128 * steps, rank)
         for batch, steps, rank in zip(batches, (1, 3, 5), ranks, strict=True)
     ]
-
-
-def _period(config: Any, depth: int) -> int:
-    """After how many layers the kinds of layer repeat: 1 for most, 2 for Gemma 2, 6 for Gemma 3."""
-    kinds = getattr(config, "layer_types", None)
-    if not kinds or len(kinds) != depth:
-        return 1
-    for period in range(1, depth + 1):
-        if all(kinds[i] == kinds[i % period] for i in range(depth)):
-            return period
-    return depth
-
-
-def _shallow(config: Any, layers: int) -> Any:
-    """The configuration with fewer layers; lists with one entry a layer are cut."""
-    shallow = copy.deepcopy(config)
-    depth = shallow.num_hidden_layers
-    for name, value in vars(config).items():
-        if isinstance(value, list) and len(value) == depth:
-            setattr(shallow, name, value[:layers])
-    shallow.num_hidden_layers = layers
-    return shallow
-
-
-def _same_in_every_layer(method: Method) -> bool:
-    """True where the adapter treats every layer alike."""
-    config = method.peft_config or {}
-    special = ("layers_to_transform", "rank_pattern", "alpha_pattern", "layer_replication")
-    return not any(config.get(name) for name in special)
-
-
-def _with_workspaces(stream: Stream, nbytes: list[int]) -> Stream:
-    """The stream with blocks that exist from the start, counted as temporaries."""
-    first = len(stream.sizes)
-    extra = np.arange(first, first + len(nbytes))
-    ones, zeros = np.ones(len(nbytes), dtype=np.int64), np.zeros(len(nbytes), dtype=np.int64)
-    kind = CATEGORIES.index("temporaries")
-    return Stream(
-        blocks=np.concatenate([extra, stream.blocks]),
-        signs=np.concatenate([ones, stream.signs]),
-        phases=np.concatenate([zeros, stream.phases]),
-        layers=np.concatenate([zeros - 1, stream.layers]),
-        sizes=np.concatenate([stream.sizes, np.array(nbytes, dtype=np.int64)]),
-        categories=np.concatenate([stream.categories, zeros + kind]),
-    )

@@ -7,7 +7,6 @@ optimizer steps are run: optimizer state appears at the end of the first.
 
 from __future__ import annotations
 
-import copy
 import logging
 import warnings
 from collections.abc import Callable
@@ -20,12 +19,15 @@ from .. import training
 from ..errors import LoraBenchError, ModelError
 from ..models import WEIGHT_DTYPES
 from ..precision import AUTOCAST_DTYPES
+from ..structure import structure_of
 from ..training import TrainSettings, train
+from .batches import Batches
 from .optimizers import BlockwiseAdam8bit
 from .options import EstimateOptions
 from .patching import replaced
 from .quantized import prepare_quantized
 from .recorder import Recorder
+from .repetition import decoder_layers
 from .stream import Stream
 from .world import fake_world, to_fake
 
@@ -33,20 +35,29 @@ STEPS = 2
 Adapt = Callable[[Any], Any]  # base model -> model to train
 
 
-def record_step(config: Any, adapt: Adapt, options: EstimateOptions, period: int = 1) -> Stream:
+def record_step(
+    config: Any,
+    adapt: Adapt,
+    options: EstimateOptions,
+    period: int = 1,
+    trust_remote_code: bool = False,
+) -> Stream:
     """The allocations of two optimizer steps of ``adapt(model of config)``.
 
     Decoder layers are numbered in groups of ``period``. Raises ModelError where the architecture
-    cannot be traced, with the reason.
+    cannot be built or traced, with the reason.
     """
-    structure = build_structure(config, options)
-    with fake_world(options), replaced(training, "pad_batch", _shaped_batch), _Quiet():
+    attention = "eager" if options.attention == "eager" else "sdpa"
+    structure = structure_of(config, trust_remote_code, attention=attention)
+    structure.config.use_cache = options.loop == "plain" and getattr(config, "use_cache", True)
+    batches = Batches(options)
+    with fake_world(options), replaced(training, "pad_batch", batches.collate), _Quiet():
         try:
             model = _prepare(structure, adapt, options)
             layers = {layer: i // period for i, layer in enumerate(decoder_layers(model))}
             recorder = Recorder(model, layers)
             loop = _trainer_loop if options.loop == "trainer" else _plain_loop
-            loop(model, recorder, options)
+            loop(model, recorder, batches)
         except LoraBenchError:
             raise
         except Exception as error:
@@ -55,32 +66,6 @@ def record_step(config: Any, adapt: Adapt, options: EstimateOptions, period: int
                 f"traced without weights ({type(error).__name__}: {_first_line(error)})"
             ) from error
     return recorder.stream()
-
-
-def build_structure(config: Any, options: EstimateOptions) -> Any:
-    """The model class of ``config`` on the meta device."""
-    from transformers import AutoModelForCausalLM
-
-    config = copy.deepcopy(config)
-    implementation = {"sdpa": "sdpa", "eager": "eager", "flash": "sdpa"}[options.attention]
-    with torch.device("meta"):
-        try:
-            model: Any = AutoModelForCausalLM.from_config(
-                config, attn_implementation=implementation
-            )
-        except ValueError:  # an architecture without SDPA
-            model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
-    model.config.use_cache = options.loop == "plain" and bool(getattr(config, "use_cache", True))
-    return model
-
-
-def decoder_layers(model: Any) -> list[Any]:
-    """The repeated layers, in order; empty where there is no such list."""
-    count = getattr(model.config, "num_hidden_layers", None)
-    for module in model.modules():
-        if isinstance(module, torch.nn.ModuleList) and len(module) == count:
-            return list(module)
-    return []
 
 
 def _prepare(structure: Any, adapt: Adapt, options: EstimateOptions) -> Any:
@@ -97,29 +82,12 @@ def _prepare(structure: Any, adapt: Adapt, options: EstimateOptions) -> Any:
     return model
 
 
-def _examples(options: EstimateOptions) -> list[dict[str, Any]]:
-    """One optimizer step's texts: the longest first, the others shorter where there is padding."""
-    count = options.batch_size * options.accumulation
-    lengths = [options.seq_len] * count
-    if options.has_mask:
-        lengths = [
-            options.seq_len - (0 if i % options.batch_size == 0 else 1) for i in range(count)
-        ]
-    return [{"input_ids": [1] * n, "labels": [1] * n, "attention_mask": [1] * n} for n in lengths]
-
-
-def _shaped_batch(examples: list[dict[str, Any]], pad_token_id: int) -> dict[str, torch.Tensor]:
-    """The batch of ``collate.pad_batch`` as the device sees it, without building it row by row."""
-    shape = (len(examples), max(len(example["input_ids"]) for example in examples))
-    names = ("input_ids", "attention_mask", "labels")
-    return {name: torch.empty(shape, dtype=torch.long) for name in names}
-
-
-def _trainer_loop(model: Any, recorder: Recorder, options: EstimateOptions) -> None:
+def _trainer_loop(model: Any, recorder: Recorder, batches: Batches) -> None:
+    options = batches.options
     arguments: dict[str, Any] = {
         "optim": _TRAINER_NAMES.get(options.optimizer, options.optimizer),
         "max_grad_norm": options.max_grad_norm,
-        "gradient_accumulation_steps": options.accumulation,
+        "gradient_accumulation_steps": batches.passes,
     }
     if options.gradient_checkpointing:
         arguments["gradient_checkpointing"] = True
@@ -135,7 +103,7 @@ def _trainer_loop(model: Any, recorder: Recorder, options: EstimateOptions) -> N
         trainer_args=arguments,
     )
     with suppress(_Enough), _eight_bit(options.optimizer):
-        train(model, _examples(options), settings, 0, on_step=_stop, around=lambda _: recorder)
+        train(model, batches.examples(), settings, 0, on_step=_stop, around=lambda _: recorder)
 
 
 def _eight_bit(optimizer: str) -> AbstractContextManager[None]:
@@ -162,8 +130,9 @@ def _stop(step: int, total: int, loss: float) -> None:
 _TRAINER_NAMES = {"adamw_8bit": "adamw_bnb_8bit", "paged_adamw_8bit": "paged_adamw_8bit"}
 
 
-def _plain_loop(model: Any, recorder: Recorder, options: EstimateOptions) -> None:
+def _plain_loop(model: Any, recorder: Recorder, batches: Batches) -> None:
     """A loop as people write it by hand: outputs live until the next forward pass replaces them."""
+    options = batches.options
     if options.gradient_checkpointing:
         model.gradient_checkpointing_enable()
         if hasattr(model, "enable_input_require_grads"):
@@ -172,12 +141,12 @@ def _plain_loop(model: Any, recorder: Recorder, options: EstimateOptions) -> Non
     trainable = [p for p in model.parameters() if p.requires_grad]
     optimizer = _plain_optimizer(trainable, options)
     dtype = AUTOCAST_DTYPES.get(options.precision)
-    examples = _examples(options)
+    examples = batches.examples()
     with recorder:
         for _ in range(STEPS):
             optimizer.zero_grad()
             for start in range(0, len(examples), options.batch_size):
-                batch = _shaped_batch(examples[start : start + options.batch_size], 0)
+                batch = batches.collate(examples[start : start + options.batch_size], 0)
                 with torch.autocast("cpu", dtype=torch.bfloat16) if dtype else nullcontext():
                     outputs = model(**batch)
                     loss = outputs.loss / options.accumulation
