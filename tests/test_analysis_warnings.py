@@ -131,6 +131,17 @@ def other_steps() -> list[CellRecord]:
     return short + long
 
 
+def best_at_the_edge() -> list[CellRecord]:
+    """Trials of one arm whose loss falls with the rate to the very last one."""
+    records = quiet_records()
+    model = next(r for r in records if r.cell.kind == "train")
+    trials = []
+    for rate, loss in ((1e-4, 2.2), (3e-4, 2.1), (9e-4, 2.0)):
+        cell = dataclasses.replace(model.cell, kind="trial", learning_rate=rate)
+        trials.append(dataclasses.replace(model, cell=cell, validation={"loss": loss}))
+    return [*records, *trials]
+
+
 FIRES: dict[str, Callable[[], list[CellRecord]]] = {
     "environments_differ": lambda: quiet_records(elsewhere),
     "settings_mixed": lambda: quiet_records() + quiet_records(training_steps=48, seeds=1),
@@ -139,6 +150,7 @@ FIRES: dict[str, Callable[[], list[CellRecord]]] = {
     "mean_hides_failures": lambda: make_records(),
     "too_few_seeds": lambda: quiet_records(seeds=1),
     "shared_learning_rate": lambda: quiet_records(learning_rates=None, learning_rate=1e-4),
+    "best_rate_at_edge": best_at_the_edge,
     "arm_did_not_learn": lambda: quiet_records(did_not_learn),
     "weights_do_not_move": lambda: quiet_records(training("full", weights_moved=0.49)),
     "loss_still_falling": lambda: quiet_records(

@@ -18,7 +18,7 @@ ROW_NAMES = [
     "errors units language",
     "yaml_io adapters claims config presets architectures gpus methods",
     "plan forecast",
-    "results store",
+    "results store search",
     "dataset models model_cache precision collate bf16_matmul training evaluation measure cell "
     "preflight inprocess doctor execution estimate structure counting foresight claim_scale",
     "analysis",

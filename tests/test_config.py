@@ -287,7 +287,7 @@ def test_learning_rates(rate: Any) -> None:
         load_config({"learning_rate": rate})
 
 
-@pytest.mark.parametrize("rates", [{"full": 1e-4}, {"lora": 1e-4}, {}, 1e-4, "search", [1e-4]])
+@pytest.mark.parametrize("rates", [{"full": 1e-4}, {"lora": 1e-4}, {}, 1e-4, "seek", [1e-4]])
 def test_every_arm_needs_a_rate(rates: Any) -> None:
     assert "learning_rates" in refusal(learning_rates=rates)
 

@@ -8,7 +8,8 @@ torch is imported inside the methods that need a model; ``run`` itself needs non
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +24,8 @@ from .execution.launcher import LocalLauncher
 from .language import Language, resolve_language
 from .plan import FULL, LORA, Cell, expand
 from .report.files import write_report
-from .results import OK, CellRecord, LoRAEfficiencyResult
+from .results import FAILED, OK, CellRecord, LoRAEfficiencyResult
+from .search import is_conclusive, next_trials, planned_ids, remaining_cells
 from .store import ESTIMATES, ESTIMATES_SCHEMA, Store
 from .units import to_gib
 from .yaml_io import preset_path
@@ -80,13 +82,14 @@ class LoRAEfficiencyBenchmark:
         self.logger = self._setup_logger()
         self._quiet_console(watch is not None)
         self._note_configuration()
-        planned, finished = expand(self.config), self.store.finished_ids()
-        missing = [cell for cell in planned if cell.id not in finished]
+        records = self.store.load_records()
+        missing = remaining_cells(self.config, records)
         sized = self.config.estimate_scale and any(not claim.noisy for claim in claims)
         watch = watch or _LogOnly()
         with self._launcher() as launch:
             if missing:
-                self._measure(launch, missing, len(planned) - len(missing), watch)
+                kept = [r for r in _planned(records, self.config) if r.status != FAILED]
+                self._measure(launch, missing, len(kept), watch)
             if sized and (missing or not (self.store.path / ESTIMATES).exists()):
                 self._estimate_scale(launch, watch)
         return self.finish(resolve_language(language))
@@ -99,14 +102,17 @@ class LoRAEfficiencyBenchmark:
     def _measure(
         self, launch: LocalLauncher, cells: Sequence[Cell], kept: int, watch: Watch
     ) -> None:
-        """Check what can be checked, estimate what cells need, then run them, one record each."""
+        """Check what can be checked, estimate what cells need, then run them, one record each.
+
+        ``cells`` are those expected: a search decides on the way which learning rates they have.
+        """
         facts = {**launch.preflight(self.config), "notes": self._notes()}
         estimates = self._estimate_cells(launch, cells, facts["notes"])
         self._note_start(facts)
         watch.run_started(facts, cells, kept)
-        for cell in cells:
+        for cell in self._cells_to_run():
             watch.cell_started(cell)
-            estimate = estimates.get(cell.id)
+            estimate = estimates.get(_without_rate(cell))
             if estimate and estimate.get("fits") is False:
                 self._warn_too_large(cell, estimate, watch)
             record = launch.run(cell, watch.event)
@@ -115,12 +121,28 @@ class LoRAEfficiencyBenchmark:
             self._log_record(record)
             watch.cell_ended(record)
 
+    def _cells_to_run(self) -> Iterator[Cell]:
+        """What is missing, in order; each round of a search follows from the records before it."""
+        stored = self.store.load_records()
+        doubtful = {r.cell_id for r in stored if not is_conclusive(r)}  # tried again, once
+        untrained = ("base", "memory")
+        yield from (c for c in remaining_cells(self.config, stored) if c.kind in untrained)
+        while trials := next_trials(self.config, self._records_but(doubtful)):
+            yield from trials
+            doubtful -= {cell.id for cell in trials}
+        left = remaining_cells(self.config, self._records_but(doubtful))
+        yield from (c for c in left if c.kind == "train")
+
+    def _records_but(self, left_out: set[str]) -> list[CellRecord]:
+        return [r for r in self.store.load_records() if r.cell_id not in left_out]
+
     def _estimate_cells(
         self, launch: LocalLauncher, cells: Sequence[Cell], notes: list[str]
     ) -> dict[str, dict[str, Any]]:
-        """Predicted memory by cell id; a prediction that fails is a note, never the end."""
+        """Predicted memory by cell, rate apart; a prediction that fails is only a note."""
         try:
-            return launch.estimate(cells)
+            found = launch.estimate(cells)
+            return {_without_rate(cell): found[cell.id] for cell in cells if cell.id in found}
         except LoraBenchError as error:
             notes.append(str(error))
             return {}
@@ -339,8 +361,13 @@ def analyze_folder(path: str | Path, claims: str | None = None) -> Analysis:
 
 def _planned(records: Sequence[CellRecord], config: LoRABenchmarkConfig) -> list[CellRecord]:
     """The records that belong to a configuration; a folder may hold those of an older one."""
-    planned = {cell.id for cell in expand(config)}
+    planned = planned_ids(config, records)
     return [record for record in records if record.cell_id in planned]
+
+
+def _without_rate(cell: Cell) -> str:
+    """Id of a cell whatever its learning rate, which costs no memory."""
+    return replace(cell, learning_rate=None).id
 
 
 class _LogOnly:

@@ -43,7 +43,7 @@ def run_cell(cell: Cell, on_event: EventHook = lambda event: None) -> CellRecord
     """
     run = CellRun(cell, on_event)
     with run.guard():
-        {"base": _run_base, "memory": _run_memory, "train": _run_train}[cell.kind](run)
+        _RUNS[cell.kind](run)
     return run.finish()
 
 
@@ -82,13 +82,14 @@ class CellRun:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Time one phase into ``record.seconds``."""
+        """Time one phase into ``record.seconds``, added to what it took before."""
         self.on_event({"event": "phase", "name": name})
         start = time.perf_counter()
         try:
             yield
         finally:
-            self.record.seconds[name] = time.perf_counter() - start
+            spent = time.perf_counter() - start
+            self.record.seconds[name] = self.record.seconds.get(name, 0.0) + spent
 
     def load(self) -> Any:
         """The model of this cell, on its device, adapter added, sizes counted."""
@@ -140,6 +141,20 @@ class CellRun:
             "tokens_per_step": self.cell.batch_size * length,
             "steps": self.cell.training_steps,
         }
+
+    def trial_pass(
+        self, model: Any, examples: list[dict[str, Any]], validation: list[dict[str, Any]]
+    ) -> None:
+        """A short run at one learning rate; only its loss on the validation texts counts."""
+        with self.phase("train"):
+            self.record.training = train(
+                model, examples, self._settings(), self.pad, on_step=self._step
+            )
+        with self.phase("evaluate"):
+            self.record.validation = evaluate(model, validation, self.cell.precision, self.pad)
+        loss = self.record.validation["loss"]
+        if not math.isfinite(loss):
+            raise DivergedCell(f"validation loss is {loss}; the rate is too high")
 
     def training_pass(
         self, model: Any, examples: list[dict[str, Any]], held_out: list[dict[str, Any]]
@@ -217,6 +232,30 @@ def _run_base(run: CellRun) -> None:
     }
     with run.phase("evaluate"):
         run.record.evaluation = evaluate(model, held_out, run.cell.precision, run.pad)
+    if split.validation:
+        _validate_base(run, model, split)
+
+
+def _validate_base(run: CellRun, model: Any, split: Split) -> None:
+    """The untrained model on the texts of the search, and what those share with the others."""
+    assert run.record.data is not None
+    with run.phase("audit"):
+        run.record.data["validation"] = {
+            "documents": len(split.validation),
+            "overlap_with_evaluation": audit_overlap(split.validation, split.evaluation).to_dict(),
+            "overlap_with_training": audit_overlap(split.train, split.validation).to_dict(),
+        }
+    with run.phase("evaluate"):
+        examples = run.examples(split.validation)
+        run.record.validation = evaluate(model, examples, run.cell.precision, run.pad)
+
+
+def _run_trial(run: CellRun) -> None:
+    model = run.load()
+    with run.phase("data"):
+        split = run.split()
+        examples, validation = run.examples(split.train), run.examples(split.validation)
+    run.trial_pass(model, examples, validation)
 
 
 def _run_memory(run: CellRun) -> None:
@@ -234,6 +273,9 @@ def _run_train(run: CellRun) -> None:
     run.training_pass(model, examples, held_out)
 
 
+_RUNS = {"base": _run_base, "memory": _run_memory, "trial": _run_trial, "train": _run_train}
+
+
 def load_cell_split(cell: Cell, tokenizer: Any) -> Split:
     """Training and held-out documents of a cell."""
     return load_split(
@@ -242,6 +284,7 @@ def load_cell_split(cell: Cell, tokenizer: Any) -> Split:
         evaluation_size=cell.evaluation_size,
         seed=0,
         tokenizer=tokenizer,
+        validation_size=cell.validation_size,
     )
 
 

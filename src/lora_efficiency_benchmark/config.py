@@ -18,6 +18,14 @@ from .errors import ConfigError
 from .yaml_io import dump_yaml, load_yaml_file, parse_yaml, preset_path
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
+SEARCH = "search"
+_SEARCH_DEFAULTS: dict[str, Any] = {
+    "trials": 5,
+    "steps": None,  # half of training_steps
+    "validation_size": 48,
+    "factor": 3.0,
+    "centres": {"full": 1e-4, "lora": 2e-3},
+}
 PRECISIONS = ("fp32", "bf16", "fp16", "amp-bf16", "amp-fp16")
 # What the configuration itself decides, and trainer_args may therefore not.
 RESERVED_TRAINER_ARGS = {
@@ -33,6 +41,21 @@ SPEC_CONFIGURATIONS: list[dict[str, Any]] = [
     {"r": 16, "alpha": 32, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]},
     {"r": 32, "alpha": 64, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]},
 ]
+
+
+@dataclass(frozen=True)
+class Search:
+    """The search for learning rates: every arm gets ``trials`` short runs, scored on validation.
+
+    The grid starts as three rates a ``factor`` apart around the arm's centre, grows while the best
+    lies at its edge, and is refined around the best with what is left of the budget.
+    """
+
+    trials: int  # of every arm
+    steps: int  # optimizer steps of a trial
+    validation_size: int  # texts that are in neither training nor evaluation
+    factor: float
+    centres: dict[str, float]  # {full, lora}
 
 
 @dataclass
@@ -54,7 +77,8 @@ class LoRABenchmarkConfig:
         None  # one shared rate for all arms; unfair, so it is warned about
     )
     # ---- beyond the specification -------------------------------------------------------------
-    learning_rates: dict[str, float] | None = None  # {full, lora} or by configuration label
+    learning_rates: dict[str, float] | str | None = None  # {full, lora}, by label, or "search"
+    search: dict[str, Any] = field(default_factory=dict)  # settings of the search; see ``Search``
     seeds: int = 1  # repeats of every training cell, seeds 0 .. seeds-1
     precision: str | dict[str, str] = "amp-bf16"  # one for all arms, or {full, lora}
     dataset: str | dict[str, Any] = "generated"  # generated, path, Hub id, or {path, fields}
@@ -80,6 +104,11 @@ class LoRABenchmarkConfig:
         ]
 
     @property
+    def searched(self) -> Search | None:
+        """Settings of the search for learning rates; None where the rates are given."""
+        return _search(self) if self.learning_rates == SEARCH else None
+
+    @property
     def as_practised(self) -> bool:
         """True where the arms train under different precisions."""
         return isinstance(self.precision, dict) and len(set(self.precision.values())) > 1
@@ -89,8 +118,13 @@ class LoRABenchmarkConfig:
         return self.precision if isinstance(self.precision, str) else self.precision[arm]
 
     def learning_rate_of(self, arm: str, label: str) -> float:
-        """The arm's own rate (by label, then by arm), else the shared one."""
-        rates = self.learning_rates or {}
+        """The arm's own rate (by label, then by arm), else the shared one.
+
+        Where rates are searched, the middle of the arm's grid.
+        """
+        if self.searched:
+            return self.searched.centres[arm]
+        rates = self.learning_rates if isinstance(self.learning_rates, Mapping) else {}
         rate = rates.get(label, rates.get(arm, self.learning_rate))
         if rate is None:
             raise ConfigError(f"learning_rates: no rate for {label!r}; add it, or a key {arm!r}")
@@ -204,19 +238,22 @@ def _check(c: LoRABenchmarkConfig) -> None:
 
 
 def _check_rates(c: LoRABenchmarkConfig) -> None:
-    if c.learning_rates == "search":  # type: ignore[comparison-overlap]
-        raise ConfigError(
-            "learning_rates: 'search' is not available in this version; give {full: ..., lora: ...}"
-        )
     _require(
         c.learning_rate is not None or c.learning_rates is not None, "learning_rates",
-        "{full: ..., lora: ...}, or one shared learning_rate", c,
+        "{full: ..., lora: ...}, 'search', or one shared learning_rate", c,
     )  # fmt: skip
     if c.learning_rate is not None:
         c.learning_rate = _rate(c.learning_rate, "learning_rate")
+    if c.search and c.learning_rates != SEARCH:
+        raise ConfigError("search: its settings are used with 'learning_rates: search' only")
+    if c.learning_rates == SEARCH:
+        _search(c)
+        return
     if c.learning_rates is None:
         return
-    _require(isinstance(c.learning_rates, Mapping), "learning_rates", "{full: ..., lora: ...}", c)
+    rule = "{full: ..., lora: ...} or 'search'"
+    _require(isinstance(c.learning_rates, Mapping), "learning_rates", rule, c)
+    assert isinstance(c.learning_rates, Mapping)
     arms = ["full", "lora", *(adapter.label for adapter in c.adapters)]
     for key in c.learning_rates:
         if key not in arms:
@@ -225,6 +262,33 @@ def _check_rates(c: LoRABenchmarkConfig) -> None:
     c.learning_rate_of("full", "full")
     for adapter in c.adapters:
         c.learning_rate_of("lora", adapter.label)
+
+
+def _search(c: LoRABenchmarkConfig) -> Search:
+    """The search settings with their defaults, checked."""
+    _require(isinstance(c.search, Mapping), "search", "a mapping", c)
+    for key in c.search:
+        if key not in _SEARCH_DEFAULTS:
+            raise ConfigError(
+                f"search: unknown key {key!r}{_suggest(str(key), [*_SEARCH_DEFAULTS])}"
+            )
+    values = {**_SEARCH_DEFAULTS, **{k: v for k, v in c.search.items() if v is not None}}
+    values["steps"] = values["steps"] or max(1, c.training_steps // 2)
+    for name, least in (("trials", 3), ("steps", 1), ("validation_size", 1)):
+        if not _whole(values[name]) or values[name] < least:
+            raise ConfigError(
+                f"search.{name}: must be a whole number of at least {least}; got {values[name]!r}"
+            )
+    if not _positive(values["factor"]) or not 1 < values["factor"] <= 100:
+        raise ConfigError(
+            f"search.factor: must be a number above 1, at most 100; got {values['factor']!r}"
+        )
+    centres = values["centres"]
+    if not isinstance(centres, Mapping) or not set(centres) <= {"full", "lora"}:
+        raise ConfigError(f"search.centres: must be {{full: ..., lora: ...}}; got {centres!r}")
+    given = {k: _rate(v, f"search.centres.{k}") for k, v in centres.items()}
+    values["centres"] = {**_SEARCH_DEFAULTS["centres"], **given}
+    return Search(**values)
 
 
 def _check_precision(c: LoRABenchmarkConfig) -> None:

@@ -8,6 +8,7 @@ that ends corrects it by the ratio of seconds taken to seconds forecast.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from math import ceil
 from pathlib import Path
@@ -34,9 +35,12 @@ def forecast_seconds(cell: Cell) -> float:
     arm = "full" if cell.adapter is None else "lora"
     training = evaluation = 0.0
     if cell.kind != "base":
-        per_token = speed[f"{cell.kind}_{arm}_seconds_per_token"]
+        kind = "memory" if cell.kind == "memory" else "train"
+        per_token = speed[f"{kind}_{arm}_seconds_per_token"]
         training = cell.training_steps * step_tokens * per_token
-    if cell.kind != "memory":
+    if cell.kind == "trial":
+        evaluation = cell.validation_size * cell.max_length * speed["evaluate_seconds_per_token"]
+    elif cell.kind != "memory":
         passes = ceil(cell.training_steps / cell.eval_steps) if cell.kind == "train" else 1
         evaluation = passes * evaluated_tokens * speed["evaluate_seconds_per_token"]
     return float(speed["fixed_seconds"] + training + evaluation)
@@ -46,28 +50,39 @@ class Pace:
     """Time left for a list of cells, corrected as cells end."""
 
     def __init__(self, cells: Sequence[Cell]) -> None:
-        self._waiting = {cell.id: (cell.kind, forecast_seconds(cell)) for cell in cells}
+        self._waiting = [(_place(cell), forecast_seconds(cell)) for cell in cells]
         self._taken: dict[str, tuple[float, float]] = {}  # kind -> (seconds taken, forecast)
 
     def ended(self, cell: Cell, seconds: float) -> None:
         """One cell is done."""
-        kind, forecast = self._waiting.pop(cell.id)
+        forecast, kind = self._forecast(cell), cell.kind
+        with suppress(ValueError):  # a cell that was not expected
+            self._waiting.remove((_place(cell), forecast))
         taken, expected = self._taken.get(kind, (0.0, 0.0))
         self._taken[kind] = (taken + seconds, expected + forecast)
 
     def seconds_of(self, cell: Cell) -> float:
         """Seconds the whole cell will take, as far as known."""
-        kind, forecast = self._waiting[cell.id]
-        return forecast * self._ratio(kind)
+        return self._forecast(cell) * self._ratio(cell.kind)
 
     def seconds_left(self, running: Cell | None = None, elapsed: float = 0.0) -> float:
         """Seconds until the last cell ends; ``elapsed`` of the running one are already spent."""
-        left = sum(forecast * self._ratio(kind) for kind, forecast in self._waiting.values())
+        left = sum(forecast * self._ratio(place[0]) for place, forecast in self._waiting)
         if running is not None:
             left -= min(elapsed, self.seconds_of(running))
         return max(0.0, left)
+
+    def _forecast(self, cell: Cell) -> float:
+        return next(
+            (s for place, s in self._waiting if place == _place(cell)), forecast_seconds(cell)
+        )
 
     def _ratio(self, kind: str) -> float:
         known = [self._taken[kind]] if kind in self._taken else list(self._taken.values())
         expected = sum(forecast for _, forecast in known)
         return sum(taken for taken, _ in known) / expected if expected else 1.0
+
+
+def _place(cell: Cell) -> tuple[Any, ...]:
+    """What tells cells apart before a search has found their learning rates."""
+    return (cell.kind, cell.label, cell.reading, cell.dataset_size, cell.seed)

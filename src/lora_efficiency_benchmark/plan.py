@@ -1,9 +1,10 @@
 """From a configuration to the cells that answer it (row 2). Pure: no files, no torch.
 
-Three kinds of cell, each run alone in its own process:
+Four kinds of cell, each run alone in its own process:
 
     base     the model before any training, evaluated on the held-out texts
     memory   three training steps on the longest batch, for peak memory; its state is thrown away
+    trial    a short run at one learning rate, scored on validation texts; see ``search``
     train    the timed run: fine-tune, evaluate, save
 """
 
@@ -12,7 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .adapters import AdapterSettings
@@ -23,6 +25,7 @@ LORA = "lora"
 CONTROLLED = "controlled"
 AS_PRACTISED = "as-practised"
 MEMORY_STEPS = 3
+SEARCH_SEED = 1_000_003  # data order of the trials, which is that of no run
 _SLUG_LENGTH = 60  # the id is a file name, and a label may list any number of modules
 
 
@@ -30,7 +33,7 @@ _SLUG_LENGTH = 60  # the id is a file name, and a label may list any number of m
 class Cell:
     """One point of the grid, with everything needed to run it."""
 
-    kind: str  # base | memory | train
+    kind: str  # base | memory | trial | train
     model_name: str
     training_method: str | None  # FULL | LORA; None for base
     adapter: AdapterSettings | None
@@ -47,6 +50,7 @@ class Cell:
     learning_rate: float | None
     trainer_args: dict[str, Any]
     trust_remote_code: bool = False
+    validation_size: int = 0  # texts kept for the search of learning rates
 
     @property
     def label(self) -> str:
@@ -67,6 +71,8 @@ class Cell:
         """Plain data; ``from_dict`` restores it."""
         values = asdict(self)
         values["adapter"] = self.adapter.to_dict() if self.adapter else None
+        if not self.validation_size:  # a cell without has the id it always had
+            del values["validation_size"]
         return values
 
     @classmethod
@@ -78,20 +84,44 @@ class Cell:
         return cls(**{**values, "adapter": parse_adapter(adapter) if adapter else None})
 
 
-def expand(config: LoRABenchmarkConfig) -> list[Cell]:
+def expand(config: LoRABenchmarkConfig, rates: Mapping[str, float] | None = None) -> list[Cell]:
     """All cells of a configuration, in the order they run.
 
     Base first, then both memory readings, then training: sizes ascending, and within a size every
     seed runs all arms, so that an interrupted matrix holds whole comparisons.
+
+    Where learning rates are searched, ``rates`` are the ones found, by label. Without them the
+    trials are listed too, all with the rates expected before anything is known.
     """
     cells = [_cell(config, "base", None, max(config.dataset_sizes), 0, CONTROLLED)]
     cells += _memory_cells(config)
-    arms: list[AdapterSettings | None] = [None, *config.adapters]
+    if config.searched and rates is None:
+        cells += [
+            trial_cell(config, arm, config.searched.centres["lora" if arm else "full"])
+            for _ in range(config.searched.trials)
+            for arm in arms_of(config)
+        ]
     reading = AS_PRACTISED if config.as_practised else CONTROLLED
     for size in sorted(config.dataset_sizes):
         for seed in range(config.seeds):
-            cells += [_cell(config, "train", arm, size, seed, reading) for arm in arms]
+            for arm in arms_of(config):
+                cell = _cell(config, "train", arm, size, seed, reading)
+                cells.append(replace(cell, learning_rate=rates[cell.label]) if rates else cell)
     return cells
+
+
+def arms_of(config: LoRABenchmarkConfig) -> list[AdapterSettings | None]:
+    """Full fine-tuning (None), then every LoRA configuration."""
+    return [None, *config.adapters]
+
+
+def trial_cell(config: LoRABenchmarkConfig, arm: AdapterSettings | None, rate: float) -> Cell:
+    """One trial of the search for an arm's learning rate."""
+    assert config.searched is not None
+    steps = config.searched.steps
+    reading = AS_PRACTISED if config.as_practised else CONTROLLED
+    cell = _cell(config, "trial", arm, max(config.dataset_sizes), SEARCH_SEED, reading)
+    return replace(cell, training_steps=steps, eval_steps=steps, learning_rate=rate)
 
 
 def practised_lora_precision(config: LoRABenchmarkConfig) -> str:
@@ -101,8 +131,7 @@ def practised_lora_precision(config: LoRABenchmarkConfig) -> str:
 
 def _memory_cells(config: LoRABenchmarkConfig) -> list[Cell]:
     size = max(config.dataset_sizes)
-    arms: list[AdapterSettings | None] = [None, *config.adapters]
-    cells = [_cell(config, "memory", arm, size, 0, CONTROLLED) for arm in arms]
+    cells = [_cell(config, "memory", arm, size, 0, CONTROLLED) for arm in arms_of(config)]
     if practised_lora_precision(config) != config.precision_of("full"):
         cells += [_cell(config, "memory", arm, size, 0, AS_PRACTISED) for arm in config.adapters]
     return cells
@@ -141,4 +170,5 @@ def _cell(
         else config.learning_rate_of(arm, adapter.label if adapter else "full"),
         trainer_args={} if base else dict(config.trainer_args),
         trust_remote_code=config.trust_remote_code,
+        validation_size=config.searched.validation_size if config.searched else 0,
     )

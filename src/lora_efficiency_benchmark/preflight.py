@@ -36,6 +36,7 @@ def preflight(config: LoRABenchmarkConfig) -> dict[str, Any]:
         evaluation_size=config.evaluation_size,
         seed=0,
         tokenizer=tokenizer,
+        validation_size=config.searched.validation_size if config.searched else 0,
     )
     device = "cuda" if on_accelerator else "cpu"
     return {

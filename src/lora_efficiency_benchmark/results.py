@@ -67,6 +67,7 @@ class CellRecord:
     memory: dict[str, Any] | None = None
     training: dict[str, Any] | None = None
     evaluation: dict[str, Any] | None = None
+    validation: dict[str, Any] | None = None  # as ``evaluation``, on the texts of the search
     saved: dict[str, Any] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     estimate: dict[str, Any] | None = None

@@ -27,6 +27,11 @@ def shared_learning_rate(f: Findings) -> Text | None:
     )
 
 
+def best_rate_at_edge(f: Findings) -> Text | None:
+    """Searched arms whose best rate has no tried rate on one side."""
+    return same_text(f"{c.label} ({c.chosen:g})" for c in f.curves if c.at_edge and c.chosen)
+
+
 def arm_did_not_learn(f: Findings) -> Text | None:
     """Arms whose mean held-out loss lies less than a tie below the base."""
     base = eval_loss(f.comparison.base) if f.comparison.base else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..results import CellRecord
 from .pairing import Arm, Comparison, Pair
 from .selection import Selection
-from .values import ArmSummary, ClaimVerdict
+from .values import ArmSummary, ClaimVerdict, RateCurve
 from .wording import Text, listing
 
 TIE = 0.03
@@ -24,6 +24,7 @@ class Findings:
     comparison: Comparison
     claims: tuple[ClaimVerdict, ...]
     arms: tuple[ArmSummary, ...]
+    curves: tuple[RateCurve, ...] = ()
 
     @property
     def trained(self) -> list[CellRecord]:

@@ -13,6 +13,7 @@ from .estimated import judge_estimates
 from .estimator import estimator_error
 from .findings import Findings
 from .joint import judge_joint
+from .learning_rates import learning_rate_curves
 from .metrics import measure
 from .pairing import Comparison, compare_arms
 from .rows import arm_summaries, failures, result_rows
@@ -41,10 +42,11 @@ def analyze(
     verdicts = tuple(claim.verdict for claim in judged)
     arms = arm_summaries(comparison)
     base = comparison.base
+    curves = learning_rate_curves(selection, claims)
     return Analysis(
         claims=verdicts,
         joint=joint,
-        warnings=find_warnings(Findings(selection, comparison, verdicts, arms)),
+        warnings=find_warnings(Findings(selection, comparison, verdicts, arms, curves)),
         arms=arms,
         rows=result_rows(comparison),
         base=dict(base.evaluation) if base and base.evaluation else None,
@@ -54,6 +56,7 @@ def analyze(
         failures=failures(selection.records),
         estimated_claims=judge_estimates(claims, estimates),
         estimator=estimator_error(selection.of_kind("memory")),
+        learning_rates=curves,
     )
 
 

@@ -19,6 +19,7 @@ _SHARED = ("model_name", "max_length")
 _FIELDS = {
     "base": (*_SHARED, "dataset", "evaluation_size"),
     "memory": (*_SHARED, "dataset", "batch_size", "trainer_args"),
+    "trial": (*_SHARED, "dataset", "batch_size", "trainer_args"),
     "train": (
         *_SHARED, "dataset", "batch_size", "trainer_args", "evaluation_size", "training_steps",
     ),

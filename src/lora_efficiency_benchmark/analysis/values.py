@@ -142,6 +142,49 @@ class ArmSummary:
 
 
 @dataclass(frozen=True)
+class RateTrial:
+    """One short run of the search for learning rates."""
+
+    learning_rate: float
+    loss: float | None  # nats per token on validation texts; None where it ended without one
+    cell_id: str
+
+
+@dataclass(frozen=True)
+class SharedRate:
+    """What one learning rate for both arms would have shown, by the trials' losses."""
+
+    learning_rate: float
+    gain_retention: float
+    verification: str | None  # by value alone: one trial an arm
+
+
+@dataclass(frozen=True)
+class RateCurve:
+    """Validation loss against learning rate of one arm."""
+
+    label: str
+    training_method: str
+    trials: tuple[RateTrial, ...]  # by rate, ascending
+    chosen: float | None  # the rate it trained with, or the best so far
+    at_edge: bool  # no rate was tried on one side of the best one
+    base_loss: float | None  # of the untrained model, on the same texts
+    steps: int  # optimizer steps of a trial
+    gain_retention: float | None = None  # both arms at their own rate; None for full fine-tuning
+    shared: tuple[SharedRate, ...] = ()  # rates that full fine-tuning tried too
+
+    def loss_at(self, rate: float | None) -> float | None:
+        """Loss of the trial at a rate, where there is one."""
+        return next((t.loss for t in self.trials if t.learning_rate == rate), None)
+
+    def with_comparison(
+        self, gain_retention: float | None, shared: tuple[SharedRate, ...]
+    ) -> RateCurve:
+        """The same curve beside full fine-tuning's."""
+        return dataclasses.replace(self, gain_retention=gain_retention, shared=shared)
+
+
+@dataclass(frozen=True)
 class Analysis:
     """Everything the report shows."""
 
@@ -157,6 +200,7 @@ class Analysis:
     failures: tuple[dict[str, str], ...] = ()  # {"cell_id", "status", "kind", "message"}
     estimated_claims: tuple[EstimatedClaim, ...] = ()  # never part of claims, joint or rows
     estimator: EstimatorError | None = None  # None where no record holds an estimate
+    learning_rates: tuple[RateCurve, ...] = ()  # of the search, full fine-tuning first
 
     def to_dict(self) -> dict[str, Any]:
         """The document of ``analyze --json``: schema first, then these fields.

@@ -90,6 +90,17 @@ WARNING_TEXTS: dict[str, WarningText] = {
             "learning_rates: {{full: ..., lora: ...}} で別々に指定してください。",
         ),
     ),
+    "best_rate_at_edge": WarningText(
+        Text(
+            "The best learning rate found lies at the edge of what was tried: {detail}.",
+            "見つかった最良の学習率が、試した範囲の端にある: {detail}",
+        ),
+        Text(
+            "Raise search.trials, or move search.centres towards it; a better rate may lie beyond.",
+            "search.trials を増やすか search.centres をそちらへ動かしてください。"
+            "さらに良い学習率が外側にある可能性があります。",
+        ),
+    ),
     "arm_did_not_learn": WarningText(
         Text(
             "Training barely lowered the held-out loss (by less than 0.03 nats): {detail}.",

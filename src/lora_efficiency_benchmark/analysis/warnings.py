@@ -23,6 +23,7 @@ CHECKS: dict[str, Check] = {
     "mean_hides_failures": checks_records.mean_hides_failures,
     "too_few_seeds": checks_records.too_few_seeds,
     "shared_learning_rate": checks_training.shared_learning_rate,
+    "best_rate_at_edge": checks_training.best_rate_at_edge,
     "arm_did_not_learn": checks_training.arm_did_not_learn,
     "weights_do_not_move": checks_training.weights_do_not_move,
     "loss_still_falling": checks_training.loss_still_falling,

@@ -30,6 +30,8 @@ EVALUATION_CAPACITY = 2_000
 _LONGEST_CHARACTERS = 100
 """Longer texts are drawn again: short runs truncate at 128 tokens, about 90 characters."""
 
+_VALIDATION_EVERY = 8
+
 _ATTEMPTS = 200
 """Draws for one topic and register before the next ones get their turn."""
 
@@ -58,6 +60,22 @@ class JapaneseDatasetGenerator:
         """The training texts with the groups (topic, sentence patterns) each one belongs to."""
         _check_size("training", size, TRAINING_CAPACITY)
         return self._take("training", size, training_topics(), TRAINING)
+
+    def searched_documents(self, size: int, validation_size: int) -> tuple[list[Document], ...]:
+        """Training texts, and validation texts on topics that those leave out.
+
+        Every eighth topic of the training side is kept for validation, so neither side shares a
+        topic with it, nor a sentence pattern with the evaluation texts.
+        """
+        _check_size("training", size, TRAINING_CAPACITY)
+        _check_size("validation", validation_size, EVALUATION_CAPACITY)
+        topics = training_topics()
+        kept = topics[::_VALIDATION_EVERY]
+        others = [topic for i, topic in enumerate(topics) if i % _VALIDATION_EVERY]
+        return (
+            self._take("training", size, others, TRAINING),
+            self._take("validation", validation_size, kept, TRAINING),
+        )
 
     def evaluation_documents(self, size: int) -> list[Document]:
         """The evaluation texts with the groups each one belongs to; at most 2,000."""

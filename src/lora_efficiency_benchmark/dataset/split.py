@@ -8,7 +8,7 @@ size, and a smaller training set is the beginning of a larger one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from math import ceil
 from typing import Any
@@ -27,10 +27,11 @@ _LARGE_SHARE = 0.2  # a group with more of the documents is held out only if not
 
 @dataclass(frozen=True)
 class Split:
-    """Documents to train on and documents to evaluate on."""
+    """Documents to train on, to evaluate on, and to choose learning rates on."""
 
     train: list[Document]
     evaluation: list[Document]
+    validation: list[Document] = field(default_factory=list)
 
 
 def load_split(
@@ -40,6 +41,7 @@ def load_split(
     evaluation_size: int,
     seed: int,
     tokenizer: Any = None,
+    validation_size: int = 0,
 ) -> Split:
     """Load a data set, or generate one, and split it by group.
 
@@ -50,20 +52,35 @@ def load_split(
     name = dataset if isinstance(dataset, str) else dataset.get("path")
     if name == "generated":
         generator = JapaneseDatasetGenerator(seed=0)
-        return Split(
-            generator.training_documents(train_size),
-            generator.evaluation_documents(evaluation_size),
-        )
+        evaluation = generator.evaluation_documents(evaluation_size)
+        if not validation_size:
+            return Split(generator.training_documents(train_size), evaluation)
+        train, validation = generator.searched_documents(train_size, validation_size)
+        return Split(train, evaluation, validation)
     documents = load_corpus(dataset, tokenizer=tokenizer)
     return split_documents(
-        documents, str(name), train_size=train_size, evaluation_size=evaluation_size, seed=seed
+        documents,
+        str(name),
+        train_size=train_size,
+        evaluation_size=evaluation_size,
+        seed=seed,
+        validation_size=validation_size,
     )
 
 
 def split_documents(
-    documents: Sequence[Document], name: str, *, train_size: int, evaluation_size: int, seed: int
+    documents: Sequence[Document],
+    name: str,
+    *,
+    train_size: int,
+    evaluation_size: int,
+    seed: int,
+    validation_size: int = 0,
 ) -> Split:
-    """Split documents by group. A text that occurs again is dropped, so none is on both sides."""
+    """Split documents by group. A text that occurs again is dropped, so none is on both sides.
+
+    The evaluation side does not depend on ``validation_size``: validation takes from what is left.
+    """
     if train_size <= 0 or evaluation_size <= 0:
         raise DataError(
             f"dataset {name}: training size {train_size} and evaluation size {evaluation_size} "
@@ -76,14 +93,24 @@ def split_documents(
     component_of = _component_numbers(components)
     evaluation = [d for d in ordered if component_of[d.text] in held_out]
     train = [d for d in ordered if component_of[d.text] not in held_out]
-    if len(train) < train_size or len(evaluation) < evaluation_size:
+    validation: list[Document] = []
+    if validation_size and train:
+        rest = [component for n, component in enumerate(components) if n not in held_out]
+        chosen = _choose_held_out(rest, len(train), validation_size)
+        kept = {d.text for number in chosen for d in rest[number]}
+        validation = [d for d in train if d.text in kept]
+        train = [d for d in train if d.text not in kept]
+    asked = (train_size, evaluation_size, validation_size)
+    if any(len(s) < n for s, n in zip((train, evaluation, validation), asked, strict=True)):
+        searched = f", {len(validation)} validated on" if validation_size else ""
+        also = f", {validation_size} (search.validation_size)" if validation_size else ""
         raise DataError(
             f"dataset {name}: {len(ordered)} different documents in {len(components)} groups; "
-            f"{len(evaluation)} can be held out and {len(train)} trained on, but "
-            f"{evaluation_size} and {train_size} are asked for; "
+            f"{len(evaluation)} can be held out{searched} and {len(train)} trained on, but "
+            f"{evaluation_size}{also} and {train_size} are asked for; "
             "lower evaluation_size or dataset_sizes, or add text"
         )
-    return Split(train[:train_size], evaluation[:evaluation_size])
+    return Split(train[:train_size], evaluation[:evaluation_size], validation[:validation_size])
 
 
 def _rank(document: Document, seed: int) -> bytes:

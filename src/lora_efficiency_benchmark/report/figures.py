@@ -20,6 +20,7 @@ from ..units import to_gib
 from . import formats
 from .figure_quality import quality_spec
 from .figure_style import CONFIG, Spec, number_axis
+from .rates import rates_spec
 from .tables import PARTS, arm_name, full_arm, memory_block, memory_times, unique_arms
 from .texts import Wording, wording
 
@@ -62,6 +63,8 @@ def build_figures(analysis: Analysis, language: str) -> list[Figure]:
         "curves": curves_spec,
         "time": time_spec,
     }
+    if analysis.learning_rates:
+        builders["rates"] = rates_spec
     figures = []
     for name, build in builders.items():
         spec = build(analysis, say)

@@ -9,6 +9,7 @@ from . import arm_tables, facts, formats
 from .claims_table import claims_table
 from .estimates import estimates_table, estimator_line, estimator_table
 from .figures import build_figures
+from .rates import rates_note, rates_table
 from .tables import Line, Table
 from .texts import METHOD_KEYS, Wording, wording
 
@@ -23,6 +24,7 @@ def render_markdown(analysis: Analysis, language: str) -> str:
     parts += _estimates(analysis, say)
     parts += [f"## {say('heading.figures')}", *_figures(analysis, language)]
     parts += [f"## {say('heading.arms')}", *_arms(analysis, say)]
+    parts += _rates(analysis, say)
     breakdown = _table(arm_tables.breakdown_table(analysis, say))
     parts += [f"## {say('heading.breakdown')}", breakdown or say("none.breakdown")]
     data = _table(facts.data_table(analysis, say))
@@ -55,6 +57,13 @@ def _estimates(analysis: Analysis, say: Wording) -> list[str]:
         heading = f"### {run.title}" if scale.rows else f"## {run.title}\n\n{error}"
         parts += [heading, _table(run)]
     return parts
+
+
+def _rates(analysis: Analysis, say: Wording) -> list[str]:
+    table = rates_table(analysis, say)
+    if not table.rows:
+        return []
+    return [f"## {table.title}", escape(rates_note(analysis, say)), _table(table)]
 
 
 def _figures(analysis: Analysis, language: str) -> list[str]:

@@ -18,6 +18,7 @@ from ..units import format_duration, to_gib
 
 _TEXTS: dict[str, dict[str, str]] = {
     "memory": {"ja": "メモリ", "en": "memory"},
+    "trial": {"ja": "学習率の探索", "en": "rate search"},
     "as-practised": {"ja": "慣用", "en": "as practised"},
     "loss": {"ja": "損失", "en": "loss"},
     "peak": {"ja": "ピーク", "en": "peak"},
@@ -139,8 +140,9 @@ class Progress:
         if record.memory:
             peak = to_gib(record.memory["peak_allocated_bytes"])
             facts.append(f"{self._text('peak')} {peak:.2f} GiB")
-        if record.evaluation:
-            facts.append(f"{self._text('loss')} {record.evaluation['loss']:.3f}")
+        scored = record.evaluation or record.validation
+        if scored:
+            facts.append(f"{self._text('loss')} {scored['loss']:.3f}")
         if record.training:
             facts.append(f"{record.training['tokens_per_second']:.0f} {self._text('tokens')}")
         if record.training and record.cell.adapter and self._full_parameters and record.parameters:
@@ -174,10 +176,12 @@ class Progress:
         return self._text("too_large", name=name, needed=needed, limit=limit)
 
     def _name(self, cell: Cell) -> str:
-        parts = [self._text("memory")] if cell.kind == "memory" else []
+        parts = [self._text(cell.kind)] if cell.kind in ("memory", "trial") else []
         parts.append(cell.label)
         if cell.reading == "as-practised":
             parts.append(f"({self._text('as-practised')})")
+        if cell.kind == "trial":
+            parts.append(f"{cell.learning_rate:g}")
         if cell.kind == "train" and cell.seed:
             parts.append(f"seed {cell.seed}")
         return " ".join(parts)

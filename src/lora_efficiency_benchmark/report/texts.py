@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigError
+from .rate_texts import RATE_TEXTS
 
 LANGUAGES = ("ja", "en")
 
@@ -363,5 +364,5 @@ _ESTIMATES = {
 
 TEXTS: dict[str, dict[str, str]] = {
     **_HEADINGS, **_COLUMNS, **_VALUES, **_DATA, **_FIGURES, **_METHOD, **_TERMINAL,
-    **_ESTIMATES,
+    **_ESTIMATES, **RATE_TEXTS,
 }  # fmt: skip

@@ -1,0 +1,122 @@
+"""The search for learning rates: its table and its figure (row 6). Empty where none was made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..analysis.values import Analysis, RateCurve
+from ..plan import FULL
+from . import formats
+from .figure_style import Spec, number_axis
+from .tables import Cell, Line, Table, line
+from .texts import Wording
+
+_COLOURS = (
+    "#5F5F5F", "#0F7FBF", "#C4500E", "#118A65", "#A34C86", "#8F7A00", "#3A55A0", "#7A3E1D",
+)  # fmt: skip
+
+
+def rates_table(analysis: Analysis, say: Wording) -> Table:
+    """One row an arm: every trial, the rate it trained with, and what one shared rate would say."""
+    head = ("column.arm", "column.trials", "column.rate", "column.own_rate", "column.shared_rate")
+    rows = [
+        (
+            line(_name(curve, say)),
+            tuple(_trial(curve, i, say) for i in range(len(curve.trials))),
+            _chosen(curve, say),
+            _own(curve, say),
+            _shared(curve, say),
+        )
+        for curve in analysis.learning_rates
+    ]
+    return Table(say("heading.rates"), tuple(say(key) for key in head), tuple(rows))
+
+
+def rates_note(analysis: Analysis, say: Wording) -> str:
+    """Budget and texts of the search, in one sentence; empty without a search."""
+    curves = analysis.learning_rates
+    if not curves:
+        return ""
+    base = next((c.base_loss for c in curves if c.base_loss is not None), None)
+    before = "" if base is None else say("rates.base", loss=f"{base:.3f}")
+    return say("rates.note", steps=curves[0].steps) + before
+
+
+def rates_spec(analysis: Analysis, say: Wording) -> Spec | None:
+    """Validation loss against learning rate, a line an arm; its chosen rate is a large dot."""
+    values: list[dict[str, Any]] = [
+        {
+            "arm": _name(curve, say),
+            "rate": trial.learning_rate,
+            "loss": trial.loss,
+            "chosen": trial.learning_rate == curve.chosen,
+        }
+        for curve in analysis.learning_rates
+        for trial in curve.trials
+        if trial.loss is not None
+    ]
+    if not values:
+        return None
+    names = list(dict.fromkeys(row["arm"] for row in values))
+    losses, rates = [row["loss"] for row in values], [row["rate"] for row in values]
+    margin = 0.06 * (max(losses) - min(losses) or 1)
+    x_domain = [min(rates) / 1.5, max(rates) * 1.5]
+    x = {"field": "rate", **number_axis(say("figure.rates.x"), x_domain, type="log"),
+         "axis": {"format": "~e", "tickCount": 6}}  # fmt: skip
+    y_domain = [min(losses) - margin, max(losses) + margin]
+    y = {"field": "loss", **number_axis(say("figure.rates.y"), y_domain)}
+    colour = {
+        "field": "arm", "type": "nominal", "title": None,
+        "scale": {"domain": names, "range": [_COLOURS[i % 8] for i in range(len(names))]},
+        "legend": {"orient": "top", "columns": 3, "symbolType": "circle"},
+    }  # fmt: skip
+    both: dict[str, Any] = {"x": x, "y": y, "color": colour}
+    dot = {"type": "point", "filled": True, "opacity": 1}
+    layers = [
+        {"mark": {"type": "line", "strokeWidth": 1.6}, "encoding": both},
+        {"mark": {**dot, "size": 28}, "encoding": both},
+        {
+            "transform": [{"filter": "datum.chosen"}],
+            "mark": {**dot, "size": 150},
+            "encoding": both,
+        },
+    ]
+    return {"data": {"values": values}, "width": 620, "height": 280, "layer": layers}
+
+
+def _name(curve: RateCurve, say: Wording) -> str:
+    return say("full") if curve.training_method == FULL else formats.clean(curve.label)
+
+
+def _trial(curve: RateCurve, index: int, say: Wording) -> Line:
+    trial = curve.trials[index]
+    loss = say("rates.no_loss") if trial.loss is None else f"{trial.loss:.3f}"
+    return Line(f"{trial.learning_rate:g}: {loss}", (trial.cell_id,), quiet=True)
+
+
+def _chosen(curve: RateCurve, say: Wording) -> Cell:
+    if curve.chosen is None:
+        return line(say("not_measured"))
+    edge = (Line(say("rates.edge"), quiet=True),) if curve.at_edge else ()
+    return (Line(f"{curve.chosen:g}"), *edge)
+
+
+def _own(curve: RateCurve, say: Wording) -> Cell:
+    if curve.training_method == FULL:
+        return line(say("reference"))
+    if curve.gain_retention is None:
+        return line(say("not_measured"))
+    return line(formats.percent(curve.gain_retention, say))
+
+
+def _shared(curve: RateCurve, say: Wording) -> Cell:
+    if curve.training_method == FULL:
+        return line(say("reference"))
+    lines = []
+    for shared in curve.shared:
+        kept = formats.percent(shared.gain_retention, say)
+        lines.append(Line(say("rates.shared", rate=f"{shared.learning_rate:g}", kept=kept)))
+        if shared.verification:
+            verdict = say(f"verdict.{shared.verification}")
+            lines.append(Line(say("rates.would_be", verdict=verdict), quiet=True))
+    return tuple(lines) or line(say("not_measured"))

@@ -1,0 +1,156 @@
+"""Learning rates by equal search (row 3): which trials come next, and which rate won. Pure.
+
+Every arm gets the same number of short trials, so no arm is favoured by more care. The state of a
+search is its records: replaying them gives the next trials, so a search goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from .adapters import AdapterSettings
+from .config import LoRABenchmarkConfig, Search
+from .errors import DivergedCell
+from .plan import Cell, arms_of, expand, trial_cell
+from .results import OK, CellRecord
+
+Losses = dict[float, float]  # learning rate -> validation loss, infinite where training diverged
+
+
+def next_trials(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> list[Cell]:
+    """The trials to run now, at most one an arm; none when the search is over.
+
+    After the search, trials at one shared rate show what the specification's form of the
+    comparison would have found; they decide nothing.
+    """
+    if config.searched is None:
+        return []
+    known = trial_losses(config, records)
+    steps = {arm: search_path(known[_label(arm)], config.searched, arm) for arm in arms_of(config)}
+    wanted = {arm: rate for arm, (_, rate) in steps.items() if rate is not None}
+    if not wanted:
+        shared = shared_rate(config, records)
+        wanted = {arm: shared for arm in steps if shared not in known[_label(arm)]}
+    return [trial_cell(config, arm, rate) for arm, rate in wanted.items()]
+
+
+def found_rates(
+    config: LoRABenchmarkConfig, records: Sequence[CellRecord]
+) -> dict[str, float] | None:
+    """The rate of every arm by label; None before the search is over, or where there is none.
+
+    An arm none of whose trials ended with a loss gets the middle of its grid.
+    """
+    if config.searched is None or next_trials(config, records):
+        return None
+    known = trial_losses(config, records)
+    return {
+        _label(arm): _winner(known[_label(arm)], config.searched, arm) for arm in arms_of(config)
+    }
+
+
+def shared_rate(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> float:
+    """The configured ``learning_rate``, else the one that full fine-tuning found."""
+    assert config.searched is not None
+    if config.learning_rate is not None:
+        return config.learning_rate
+    return _winner(trial_losses(config, records)["full"], config.searched, None)
+
+
+def search_path(
+    losses: Mapping[float, float], search: Search, arm: AdapterSettings | None
+) -> tuple[list[float], float | None]:
+    """``(rates tried in order, the next rate)``; no next one when the budget is spent."""
+    centre = search.centres[_kind(arm)]
+    waiting = [_rounded(centre / search.factor), _rounded(centre), _rounded(centre * search.factor)]
+    tried: list[float] = []
+    while len(tried) < search.trials:
+        rate = waiting[len(tried)] if len(tried) < len(waiting) else _beside(losses, tried, search)
+        if rate not in losses:
+            return tried, rate
+        tried.append(rate)
+    return tried, None
+
+
+def trial_losses(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> dict[str, Losses]:
+    """Validation loss of every trial of this configuration, by label and rate."""
+    found: dict[str, Losses] = {_label(arm): {} for arm in arms_of(config)}
+    for record in records:
+        if is_trial_of(config, record):
+            assert record.cell.learning_rate is not None
+            loss = (record.validation or {}).get("loss") if record.status == OK else math.inf
+            found[record.cell.label][record.cell.learning_rate] = _number(loss)
+    return found
+
+
+def is_trial_of(config: LoRABenchmarkConfig, record: CellRecord) -> bool:
+    """True for a record of this configuration's search."""
+    cell = record.cell
+    if cell.kind != "trial" or config.searched is None or cell.learning_rate is None:
+        return False
+    arms = {_label(arm): arm for arm in arms_of(config)}
+    if cell.label not in arms:
+        return False
+    return trial_cell(config, arms[cell.label], cell.learning_rate).id == record.cell_id
+
+
+def is_conclusive(record: CellRecord) -> bool:
+    """True where running it again would say nothing new: it ended, or its rate is too high."""
+    return record.status != "failed" or (record.error or {}).get("kind") == DivergedCell.kind
+
+
+def planned_ids(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> set[str]:
+    """Ids of the cells that belong to a configuration, given what its search has found so far."""
+    cells = {cell.id for cell in expand(config, found_rates(config, records))}
+    return cells | {r.cell_id for r in records if is_trial_of(config, r)}
+
+
+def remaining_cells(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> list[Cell]:
+    """Cells without a result, in order; before a search is over, with the rates expected."""
+    finished = {record.cell_id for record in records if record.status != "failed"}
+    tried = {label: len(losses) for label, losses in trial_losses(config, records).items()}
+    left = []
+    for cell in expand(config, found_rates(config, records)):
+        if cell.kind == "trial" and tried[cell.label] > 0:
+            tried[cell.label] -= 1
+        elif cell.kind == "trial" or cell.id not in finished:
+            left.append(cell)
+    return left
+
+
+def _beside(losses: Mapping[float, float], tried: Sequence[float], search: Search) -> float:
+    """One step beyond the best rate at an edge, else halfway (in ratio) to its better neighbour."""
+    grid = sorted(tried)
+    best = min(grid, key=lambda rate: losses[rate])
+    place = grid.index(best)
+    if place == 0:
+        return _rounded(best / search.factor)
+    if place == len(grid) - 1:
+        return _rounded(best * search.factor)
+    neighbour = min((grid[place - 1], grid[place + 1]), key=lambda rate: losses[rate])
+    return _rounded(math.sqrt(best * neighbour))
+
+
+def _winner(losses: Mapping[float, float], search: Search, arm: AdapterSettings | None) -> float:
+    tried, _ = search_path(losses, search, arm)
+    finite = [rate for rate in tried if math.isfinite(losses[rate])]
+    return min(finite, key=lambda rate: losses[rate]) if finite else search.centres[_kind(arm)]
+
+
+def _number(value: object) -> float:
+    known = isinstance(value, int | float) and math.isfinite(value)
+    return float(value) if known else math.inf  # type: ignore[arg-type]
+
+
+def _rounded(rate: float) -> float:
+    """Three digits: the same rate on every machine, and readable."""
+    return float(f"{rate:.3g}")
+
+
+def _kind(arm: AdapterSettings | None) -> str:
+    return "full" if arm is None else "lora"
+
+
+def _label(arm: AdapterSettings | None) -> str:
+    return "full" if arm is None else arm.label
