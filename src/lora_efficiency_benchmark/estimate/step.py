@@ -110,12 +110,13 @@ def _eight_bit(optimizer: str) -> AbstractContextManager[None]:
     """Hand the Trainer our sizes of an 8-bit optimizer, whose library needs a GPU to run."""
     if optimizer not in _TRAINER_NAMES:
         return nullcontext()
-    chosen = (BlockwiseAdam8bit, {"lr": 1e-4, "paged": optimizer.startswith("paged")})
-    return replaced(
-        training.OrderedTrainer,
-        "get_optimizer_cls_and_kwargs",
-        staticmethod(lambda *_, **__: chosen),
-    )
+    paged = optimizer.startswith("paged")
+
+    def choose(_: Any, model: Any) -> tuple[type, dict[str, Any]]:
+        embeddings = [m.weight for m in model.modules() if isinstance(m, torch.nn.Embedding)]
+        return BlockwiseAdam8bit, {"lr": 1e-4, "paged": paged, "fp32_state": embeddings}
+
+    return replaced(training.OrderedTrainer, "get_optimizer_cls_and_kwargs", staticmethod(choose))
 
 
 class _Enough(Exception):
