@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from factories import estimate, fail, make_config, make_entry, make_records
 from lora_efficiency_benchmark.analysis import analyze, specification_dictionary
 from lora_efficiency_benchmark.analysis.values import Analysis, EstimatedClaim
-from lora_efficiency_benchmark.benchmark import LoRAEfficiencyBenchmark, analyze_folder
+from lora_efficiency_benchmark.benchmark import LoRAEfficiencyBenchmark, _LogOnly, analyze_folder
 from lora_efficiency_benchmark.claims import load_claims
+from lora_efficiency_benchmark.cli import app
+from lora_efficiency_benchmark.execution.launcher import LocalLauncher
 from lora_efficiency_benchmark.results import CellRecord
 from lora_efficiency_benchmark.store import Store
 from lora_efficiency_benchmark.units import GIB
@@ -187,6 +190,64 @@ def test_a_folder_is_judged_with_its_estimates(tmp_path: Path) -> None:
             "memory-controlled",
         ]
         assert analysis.estimator is not None
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Store:
+    """A finished folder whose estimates.json somebody edited."""
+    store = Store(tmp_path / "run")
+    for record in make_records():
+        store.write_record(record)
+    entry = make_entry(lora={"trainable_parameters": 9, "peak_allocated_bytes": -1})
+    store.write_json("estimates.json", {"schema": 1, "entries": [make_entry(), entry]})
+    return store
+
+
+def is_told(line: str, store: Store) -> bool:
+    """The file, what is wrong with it, and what to do."""
+    words = (
+        "estimates left out",
+        "entries[1]: lora.peak_allocated_bytes",
+        "got -1",
+        "move it away",
+    )
+    return all(word in line for word in (str(store.path / "estimates.json"), *words))
+
+
+@pytest.mark.usefixtures("close_log")
+def test_a_run_ends_well_without_estimates_it_cannot_read(broken: Store) -> None:
+    analysis = LoRAEfficiencyBenchmark(make_config(output_dir=str(broken.path))).finish()
+    assert analysis.estimated_claims == ()
+    assert analysis.claims == analyze(make_records(), CLAIMS).claims
+    for name in ("results.csv", "analysis.json", "report.html", "report.md"):
+        assert (broken.path / name).is_file(), name
+    log = (broken.path / "lora_benchmark.log").read_text(encoding="utf-8").splitlines()
+    (line,) = [line for line in log if "WARNING" in line]
+    assert is_told(line, broken)
+
+
+@pytest.mark.parametrize("command", [("analyze", "--json"), ("report", "--format", "md")])
+def test_a_folder_is_judged_without_estimates_it_cannot_read(
+    broken: Store, command: tuple[str, ...]
+) -> None:
+    done = CliRunner().invoke(app, [command[0], str(broken.path), *command[1:]])
+    assert done.exit_code == 0, done.output
+    (line,) = done.stderr.splitlines()
+    assert is_told(line, broken)
+    assert "estimates.json" not in done.stdout
+
+
+def test_a_file_that_cannot_be_written_is_no_end_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, close_log: None
+) -> None:
+    benchmark = LoRAEfficiencyBenchmark(make_config(output_dir=str(tmp_path / "run")))
+    benchmark.store.create()
+    (benchmark.store.path / "estimates.json").mkdir()
+    monkeypatch.setattr(LocalLauncher, "estimate_scale", lambda *_: [make_entry()])
+    benchmark._estimate_scale(LocalLauncher("fork"), _LogOnly())
+    assert benchmark.analyze().estimated_claims == ()
+    log = (benchmark.store.path / "lora_benchmark.log").read_text(encoding="utf-8")
+    assert "estimates.json: cannot be written" in log
 
 
 # ---- the estimator's error on this run ----------------------------------------------------------

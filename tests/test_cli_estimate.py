@@ -182,6 +182,22 @@ def test_the_default_methods_skip_what_cannot_be(model: str) -> None:
 
 
 @pytest.mark.usefixtures("no_search")
+def test_strict_is_not_passed_by_methods_that_were_left_out(model: str) -> None:
+    """Full fine-tuning of quantised weights cannot be estimated; so it does not fit."""
+    options = (*SMALL, "--gpu", "24GiB", "--strict")
+    assert call(model, *options, "--quantization", "nf4").exit_code == 3
+    assert call(model, *options).exit_code == 0
+
+
+@pytest.mark.usefixtures("no_search")
+def test_strict_asks_nothing_of_what_the_layers_cannot_express() -> None:
+    """Fused attention has no q and v of its own: the configuration does not exist."""
+    done = call("open-calm-1b", *SMALL, "--gpu", "1000GiB", "--strict", "--lang", "en")
+    assert done.exit_code == 0, done.output
+    assert "cannot express it" in done.stderr
+
+
+@pytest.mark.usefixtures("no_search")
 def test_tables_in_both_languages(model: str) -> None:
     done = call(model, "full", LORA, *SMALL, "--gpu", "1GiB", "--lang", "en")
     assert "fits" in done.stdout

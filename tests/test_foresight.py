@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ from factories import environment
 from lora_efficiency_benchmark import (
     LoRABenchmarkConfig,
     LoRAEfficiencyBenchmark,
+    benchmark,
     claim_scale,
     foresight,
 )
+from lora_efficiency_benchmark.benchmark import analyze_folder
 from lora_efficiency_benchmark.cli import app
+from lora_efficiency_benchmark.errors import StoreError
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
 from lora_efficiency_benchmark.plan import Cell, expand
 from lora_efficiency_benchmark.report.progress import Progress
@@ -90,8 +93,9 @@ def test_records_hold_estimates_close_to_the_measurement(
 ) -> None:
     """Nothing is replaced here, but that the claim's scale lies in the cache already."""
     monkeypatch.setenv("LORA_BENCH_CACHE", str(tmp_path / "cache"))
-    claim_scale.cache_path().parent.mkdir(parents=True)
-    claim_scale.cache_path().write_text(json.dumps({"entries": [SCALE_ENTRY]}), encoding="utf-8")
+    with monkeypatch.context() as patched:
+        patched.setattr(claim_scale, "_predict", lambda *_: SCALE_SIZE)
+        claim_scale.scale_estimates()
     config, watch = tiny_config(tiny_model_dir, tmp_path / "out", estimate_scale=True), Watching()
     analysis = LoRAEfficiencyBenchmark(config).run(watch=watch)
     records = Store(tmp_path / "out").load_records()
@@ -109,7 +113,7 @@ def test_records_hold_estimates_close_to_the_measurement(
         assert (record.estimate is None) == (record.cell.kind == "base")
     assert analysis.estimator is not None
     assert len(analysis.estimator.cells) == 3
-    assert {c.model for c in analysis.estimated_claims} == {"llama-2-7b"}
+    assert {c.model for c in analysis.estimated_claims} == {"llama-2-7b", "opt-6.7b"}
     assert (watch.notes, watch.told) == ([], [])
 
 
@@ -134,7 +138,7 @@ def test_a_cell_that_will_not_fit_is_announced_and_tried(
 ) -> None:
     config, watch = tiny_config(tmp_path, tmp_path / "out"), Watching()
     large = cell_of(config, "memory").id
-    sizes = {"needed_bytes": 2 * GIB, "limit_bytes": GIB}
+    sizes = {"least_needed_bytes": 2 * GIB, "limit_bytes": GIB}
     needs = {"peak_allocated_bytes": 2 * GIB, "fits": False, **sizes}
     monkeypatch.setattr(LocalLauncher, "estimate", lambda self, cells: {large: needs})
     analysis = LoRAEfficiencyBenchmark(config).run(watch=watch)
@@ -156,7 +160,7 @@ def test_progress_says_what_will_not_fit(
 ) -> None:
     progress = Progress(language)
     progress.cell_started(cell_of(tiny_config(tmp_path, tmp_path), "memory"))
-    progress.event({"event": "too_large", "needed_bytes": 2 * GIB, "limit_bytes": GIB})
+    progress.event({"event": "too_large", "least_needed_bytes": 2 * GIB, "limit_bytes": GIB})
     progress.event({"event": "scale"})
     first, second = capsys.readouterr().err.splitlines()
     assert words in first
@@ -206,10 +210,23 @@ def test_cells_of_one_structure_share_a_trace(
 def test_on_an_accelerator_context_and_the_least_reserved_count() -> None:
     sizes = {"peak_allocated_bytes": 5, "peak_reserved_range_bytes": [7, 9], "context_bytes": 2}
     assert foresight.judged(sizes, 9) == {
-        **sizes, "fits": True, "needed_bytes": 9, "limit_bytes": 9,
+        **sizes, "fits": True, "least_needed_bytes": 9, "limit_bytes": 9,
     }  # fmt: skip
     assert foresight.judged(sizes, 8)["fits"] is False
     assert foresight.judged({"untraceable": "why"}, 8) == {"untraceable": "why"}
+
+
+def test_records_with_the_older_name_are_read(tmp_path: Path) -> None:
+    record = CellRecord(cell_of(tiny_config(tmp_path, tmp_path), "memory"), "failed", NOW, NOW)
+    record.estimate = {
+        "peak_allocated_bytes": 5,
+        "needed_bytes": 9,
+        "limit_bytes": 8,
+        "fits": False,
+    }
+    store = Store(tmp_path / "run")
+    store.write_record(record)
+    assert analyze_folder(store.path).estimator is not None
 
 
 def test_trainer_arguments_become_options(tmp_path: Path) -> None:
@@ -244,6 +261,28 @@ def test_what_cannot_be_expressed_has_a_reason(
     (found,) = foresight.estimate_cells([cell], foresight.plan_shape).values()
     assert list(found) == ["untraceable"]
     assert words in found["untraceable"]
+
+
+@pytest.mark.parametrize(
+    ("longest", "arguments", "words"),
+    [
+        (300, {}, "max_length 300: beyond the 256 positions of"),
+        (290, {}, "max_length 300 (longest text: 290): beyond the 256 positions of"),
+        (
+            40,
+            {"gradient_accumulation_steps": 10**12},
+            "trainer_args.gradient_accumulation_steps 1000000000000: must be a whole number",
+        ),
+    ],
+)
+def test_a_reason_names_settings_as_they_were_written(
+    tiny_model_dir: Path, tmp_path: Path, longest: int, arguments: dict[str, Any], words: str
+) -> None:
+    config = tiny_config(tiny_model_dir, tmp_path, max_length=300, trainer_args=arguments)
+    shape = foresight.Shape(longest, padded=True)
+    found = foresight.estimate_cells([cell_of(config, "memory")], lambda cell: shape)
+    (reason,) = [value["untraceable"] for value in found.values()]
+    assert reason.startswith(words)
 
 
 def test_a_step_that_cannot_be_traced_has_a_reason(
@@ -346,15 +385,102 @@ def test_the_scale_is_traced_once(tmp_path: Path, traced: list[tuple[Any, ...]])
     assert claim_scale.scale_estimates(heard.append) == entries
     assert len(heard) == 1, "the second time it is read"
     assert len(traced) == 2 * (2 + 2 * len(SPEC_ROUNDS))
-    claim_scale.cache_path().write_text("{", encoding="utf-8")
-    assert claim_scale.scale_estimates() == [
-        {**entry, "full": again["full"], "lora": again["lora"]}
-        for entry, again in zip(entries, claim_scale.scale_estimates(), strict=True)
-    ], "a broken cache is made anew"
+    assert claim_scale.cache_path().stat().st_size < 10_000
+
+
+DAMAGE: dict[str, Callable[[str], str]] = {
+    "truncated": lambda text: text[:-20],
+    "edited": lambda text: text.replace('"peak_allocated_bytes": 3', '"peak_allocated_bytes": 4'),
+    "empty": lambda text: "",
+    "a list": lambda text: "[]",
+    "another form": lambda text: json.dumps({"sha256": "0", "estimates": [1]}),
+    "deep": lambda text: "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_cache_is_made_anew(traced: list[tuple[Any, ...]], damage: str) -> None:
+    claim_scale.scale_estimates()
+    path, every = claim_scale.cache_path(), len(traced)
+    text = path.read_text(encoding="utf-8")
+    assert DAMAGE[damage](text) != text
+    path.write_text(DAMAGE[damage](text), encoding="utf-8")
+    entries = claim_scale.scale_estimates()
+    assert len(traced) == 2 * every
+    assert min(entry["lora"]["peak_allocated_bytes"] for entry in entries) > every
+
+
+def test_an_interrupted_scale_goes_on_where_it_was(
+    traced: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict = claim_scale._predict
+
+    def interrupted(*asked: Any) -> dict[str, Any]:
+        if len(traced) == 5:
+            raise KeyboardInterrupt
+        return predict(*asked)
+
+    monkeypatch.setattr(claim_scale, "_predict", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        claim_scale.scale_estimates()
+    monkeypatch.setattr(claim_scale, "_predict", predict)
+    claim_scale.scale_estimates()
+    assert len(traced) == len(set(traced)) == 2 * (2 + 2 * len(SPEC_ROUNDS))
+
+
+def test_what_failed_once_is_tried_again(
+    traced: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict = claim_scale._predict
+
+    def failing(model: str, method: Any, *rest: Any) -> dict[str, Any]:
+        found = predict(model, method, *rest)
+        return {"untraceable": "no space left"} if method.kind == "full" else found
+
+    monkeypatch.setattr(claim_scale, "_predict", failing)
+    entries = claim_scale.scale_estimates()
+    assert {entry["full"]["untraceable"] for entry in entries} == {"no space left"}
+    assert len(traced) == len(set(traced)), "not twice within one run"
+    monkeypatch.setattr(claim_scale, "_predict", predict)
+    again, before = claim_scale.scale_estimates(), len(set(traced))
+    assert not any("untraceable" in entry["full"] for entry in again)
+    assert [entry["lora"] for entry in again] == [entry["lora"] for entry in entries]
+    assert {text for _, text, _, _ in traced[before:]} == {"full"}
+
+
+@pytest.mark.parametrize("error", [StoreError("full"), OSError("full")])
+def test_a_cache_that_cannot_be_written_costs_only_time(
+    traced: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(Store, "write_json", refuse)
+    assert len(claim_scale.scale_estimates()) == 4 * len(SPEC_ROUNDS)
+
+
+def test_the_cache_belongs_to_the_program_and_its_libraries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "package"
+    for name in ("structure.py", "estimate/step.py", "presets/architectures/m.yaml"):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text("first", encoding="utf-8")
+    monkeypatch.setattr(claim_scale, "_PACKAGE", package)
+    paths = [claim_scale.cache_path()]
+    assert claim_scale.cache_path() == paths[0]
+    for file in sorted(package.rglob("*.*")):
+        file.write_text("second", encoding="utf-8")
+        paths.append(claim_scale.cache_path())
+    for library in ("torch", "transformers", "peft", "accelerate"):
+        versions = {**claim_scale.package_versions(), library: "0"}
+        monkeypatch.setattr(claim_scale, "package_versions", lambda found=versions: found)
+        paths.append(claim_scale.cache_path())
+    assert len(set(paths)) == 1 + 3 + 4
 
 
 def test_the_scale_covers_the_specification(tmp_path: Path, traced: list[tuple[Any, ...]]) -> None:
-    entries = claim_scale.make_entries()
+    entries = claim_scale.scale_estimates()
     for names, reading in (
         (("same-model", "llama-2-7b", "llama-2-7b"), "controlled"),
         (("cross-model", "opt-6.7b", "opt-1.3b"), "as-practised"),
@@ -379,7 +505,7 @@ def test_what_a_model_cannot_express_is_skipped(
 ) -> None:
     fused = ("same-model", "open-calm-1b", "open-calm-1b")
     monkeypatch.setattr(claim_scale, "COMPARISONS", (fused,))
-    entries = claim_scale.make_entries()
+    entries = claim_scale.scale_estimates()
     assert all(entry["skipped"] for entry in entries if entry["full"] is None)
     assert any(entry["skipped"] for entry in entries)
 
@@ -400,8 +526,7 @@ def test_a_folder_gets_the_scale_once(
     watch = Watching()
     LoRAEfficiencyBenchmark(config).run(watch=watch)
     assert watch.told == [{"event": "scale"}]
-    every = {cell.id for cell in expand(config)}
-    monkeypatch.setattr(Store, "finished_ids", lambda self: every)
+    monkeypatch.setattr(benchmark, "remaining_cells", lambda *_: [])
     LoRAEfficiencyBenchmark(config).run()
     assert asked == [1], "a finished folder that has it is left alone"
     (tmp_path / "out" / "estimates.json").unlink()

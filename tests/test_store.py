@@ -25,6 +25,8 @@ from lora_efficiency_benchmark.results import (
 )
 from lora_efficiency_benchmark.store import Store, ok_records
 
+SIZES = {"trainable_parameters": 9, "peak_allocated_bytes": 9}
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
@@ -255,8 +257,21 @@ def test_estimates_are_read_as_they_were_written(store: Store) -> None:
         (make_entry(skipped=3), "skipped must be null or the reason"),
         (make_entry(lora=None), "lora is missing, and no reason in skipped"),
         (make_entry(full=[]), "full must be an estimate"),
-        (make_entry(full={"peak_allocated_bytes": "9"}), "full.peak_allocated_bytes must be"),
-        (make_entry(full={"breakdown": [1]}), "full.breakdown must be a mapping"),
+        (make_entry(seq_len=512.0), "seq_len must be a whole number"),
+        (make_entry(full={}), "full.trainable_parameters must be"),
+        (make_entry(full={**SIZES, "peak_allocated_bytes": "9"}), "full.peak_allocated_bytes must"),
+        (make_entry(full={**SIZES, "peak_allocated_bytes": None}), "got None"),
+        (make_entry(full={**SIZES, "peak_allocated_bytes": -9}), "got -9"),
+        (make_entry(full={**SIZES, "trainable_parameters": math.nan}), "got nan"),
+        (make_entry(full={**SIZES, "trainable_parameters": {"non_finite": "inf"}}), "got inf"),
+        (make_entry(full={**SIZES, "trainable_parameters": {"non_finite": []}}), "cannot be read"),
+        (make_entry(full={**SIZES, "trainable_parameters": 10**400}), "full.trainable_parameters"),
+        (make_entry(full={**SIZES, "breakdown": [1]}), "full.breakdown must be a mapping"),
+        (make_entry(full={**SIZES, "breakdown": {"weights": -1}}), "breakdown.weights must be"),
+        (make_entry(full={**SIZES, "breakdown": {"weights": None}}), "breakdown.weights must be"),
+        (make_entry(lora={"untraceable": 3}), "lora.untraceable must be the reason"),
+        (make_entry(lora={"untraceable": "", **SIZES}), "lora.untraceable must be the reason"),
+        ("[" * 100_000, "cannot be read"),
     ],
 )
 def test_a_broken_estimates_file_is_one_line(store: Store, content: Any, message: str) -> None:
@@ -266,4 +281,5 @@ def test_a_broken_estimates_file_is_one_line(store: Store, content: Any, message
     with pytest.raises(StoreError, match=message) as caught:
         store.read_estimates()
     assert "estimates.json" in str(caught.value)
+    assert "move it away" in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -8,7 +8,7 @@ torch is imported inside the methods that need a model; ``run`` itself needs non
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -24,6 +24,7 @@ from .execution.launcher import LocalLauncher
 from .language import Language, resolve_language
 from .plan import FULL, LORA, Cell, expand
 from .report.files import write_report
+from .report.progress import warn
 from .results import FAILED, OK, CellRecord, LoRAEfficiencyResult
 from .search import is_conclusive, next_trials, planned_ids, remaining_cells
 from .store import ESTIMATES, ESTIMATES_SCHEMA, Store
@@ -148,18 +149,17 @@ class LoRAEfficiencyBenchmark:
             return {}
 
     def _estimate_scale(self, launch: LocalLauncher, watch: Watch) -> None:
-        """estimates.json, after the cells, so that no timing is disturbed."""
+        """estimates.json, after the cells, so that no timing is disturbed; never the end."""
         try:
             entries = launch.estimate_scale(watch.event)
+            made_at = datetime.now(UTC).isoformat(timespec="seconds")
+            values = {"schema": ESTIMATES_SCHEMA, "made_at": made_at, "entries": entries}
+            self.store.write_json(ESTIMATES, values)
         except LoraBenchError as error:
             self.logger.warning("the claim's own scale: %s", error)
-            return
-        made_at = datetime.now(UTC).isoformat(timespec="seconds")
-        values = {"schema": ESTIMATES_SCHEMA, "made_at": made_at, "entries": entries}
-        self.store.write_json(ESTIMATES, values)
 
     def _warn_too_large(self, cell: Cell, estimate: dict[str, Any], watch: Watch) -> None:
-        sizes = {name: estimate[name] for name in ("needed_bytes", "limit_bytes")}
+        sizes = {name: estimate[name] for name in ("least_needed_bytes", "limit_bytes")}
         self.logger.warning(
             "%s: needs an estimated %.2f GiB, the limit is %.2f GiB; it will be tried anyway",
             cell.id,
@@ -180,7 +180,8 @@ class LoRAEfficiencyBenchmark:
         """Verdicts from the stored records of this configuration, and from in-process runs."""
         stored = self.store.load_records() if self.store.path.is_dir() else []
         records = _planned(stored, self.config) + self._in_process
-        return analyze(records, load_claims(self.config.claims), self.store.read_estimates())
+        estimates = _estimates(self.store, lambda line: self.logger.warning("%s", line))
+        return analyze(records, load_claims(self.config.claims), estimates)
 
     # ---- the specification's methods ------------------------------------------------------------
 
@@ -344,7 +345,8 @@ class LoRAEfficiencyBenchmark:
 def analyze_folder(path: str | Path, claims: str | None = None) -> Analysis:
     """Verdicts from the records of an output folder, without torch.
 
-    Where the folder holds a config.yaml, records of other settings are left out. Raises StoreError.
+    Where the folder holds a config.yaml, records of other settings are left out. A broken
+    estimates.json is told on standard error and left out. Raises StoreError.
     """
     store = Store(path)
     records = store.load_records()
@@ -356,7 +358,16 @@ def analyze_folder(path: str | Path, claims: str | None = None) -> Analysis:
         records = _planned(records, config)
         noted = store.path / "claims.yaml"
         claims = claims or (str(noted) if noted.is_file() else config.claims)
-    return analyze(records, load_claims(claims or "paper-r5"), store.read_estimates())
+    return analyze(records, load_claims(claims or "paper-r5"), _estimates(store, warn))
+
+
+def _estimates(store: Store, tell: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Entries of estimates.json; a file that cannot be used is said, and is as good as none."""
+    try:
+        return store.read_estimates()
+    except StoreError as error:
+        tell(f"estimates left out: {error}")
+        return []
 
 
 def _planned(records: Sequence[CellRecord], config: LoRABenchmarkConfig) -> list[CellRecord]:

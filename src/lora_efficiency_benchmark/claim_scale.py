@@ -1,8 +1,8 @@
 """The claim at its own scale (row 4): estimates of models that nobody runs here.
 
 Every configuration of the specification, on the models that the claim is about, as entries of
-estimates.json. Each structure is traced once; finished entries stay in the user's cache until this
-program, its estimator or a library that decides the structure changes.
+estimates.json. Each structure is traced once; its estimate stays in the user's cache until this
+program or a library that decides the step changes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import estimate as estimator
 from .adapters import parse_adapter
 from .config import SPEC_CONFIGURATIONS
 from .counting import specification_methods
@@ -39,7 +38,8 @@ COMPARISONS = (  # (comparison, model under LoRA, model fully fine-tuned)
     ("same-model", "llama-2-7b", "llama-2-7b"),
     ("cross-model", "opt-6.7b", "opt-1.3b"),
 )
-_DECIDING = ("lora-efficiency-benchmark", "torch", "transformers", "peft")
+_DECIDING = ("torch", "transformers", "peft", "accelerate")
+_PACKAGE = Path(__file__).parent
 ScaleHook = Callable[[dict[str, Any]], None]
 Predict = Callable[[str, Method, str, int], dict[str, Any]]  # model, method, precision, length
 
@@ -55,24 +55,24 @@ class Configuration:
 
 
 def scale_estimates(on_event: ScaleHook = lambda event: None) -> list[dict[str, Any]]:
-    """Entries of estimates.json, from the cache where it holds them.
+    """Entries of estimates.json, their estimates from the cache where it holds them.
 
-    ``on_event`` hears ``{"event": "scale"}`` before the first trace.
+    ``on_event`` hears ``{"event": "scale"}`` before the first trace. Each estimate is kept as soon
+    as it exists; one that failed is tried again next time.
     """
     path = cache_path()
-    with suppress(OSError, ValueError, KeyError):
-        entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["entries"]
-        return entries
-    on_event({"event": "scale"})
-    entries = make_entries()
-    with suppress(StoreError):  # an unwritable cache costs the time again, nothing else
-        Store(path.parent).write_json(path.name, {"entries": entries})
-    return entries
+    known = _read(path)
+    announce = functools.cache(lambda: on_event({"event": "scale"}))
 
+    def predict(model: str, method: Method, precision: str, seq_len: int) -> dict[str, Any]:
+        key = f"{model} {method.text} {precision} {BATCH_SIZE}x{seq_len}"
+        if key not in known:
+            announce()
+            known[key] = _predict(model, method, precision, seq_len)
+            if UNTRACEABLE not in known[key]:
+                _keep(path, known)
+        return known[key]
 
-def make_entries() -> list[dict[str, Any]]:
-    """Every entry, traced now."""
-    predict = functools.cache(_predict)
     return [
         _entry(names, configuration, reading, seq_len, predict)
         for names in COMPARISONS
@@ -94,13 +94,34 @@ def configurations(model: str) -> Iterator[Configuration]:
 
 
 def cache_path() -> Path:
-    """Where the entries of this program and these libraries are kept."""
+    """Where the estimates of this program, presets included, and these libraries are kept."""
     versions = package_versions()
     digest = hashlib.sha256(repr([versions[name] for name in _DECIDING]).encode())
-    folder = Path(str(estimator.__file__)).parent
-    for source in (*sorted(folder.glob("*.py")), Path(__file__)):
+    for source in sorted((*_PACKAGE.rglob("*.py"), *_PACKAGE.rglob("*.yaml"))):
+        digest.update(f"\n{source.relative_to(_PACKAGE).as_posix()}\n".encode())
         digest.update(source.read_bytes())
     return cache_root() / "estimates" / f"scale-{digest.hexdigest()[:16]}.json"
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    """The estimates of a cache file; none where it is absent, damaged or was edited."""
+    with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["sha256"] == _sha256(stored["estimates"]):
+            return dict(stored["estimates"])
+    return {}
+
+
+def _keep(path: Path, estimates: dict[str, dict[str, Any]]) -> None:
+    """Write the estimates that did not fail."""
+    kept = {key: value for key, value in estimates.items() if UNTRACEABLE not in value}
+    with suppress(StoreError, OSError):  # an unwritable cache costs the time again, nothing else
+        values = {"sha256": _sha256(kept), "estimates": kept}
+        Store(path.parent).write_json(path.name, values)
+
+
+def _sha256(estimates: Any) -> str:
+    return hashlib.sha256(json.dumps(estimates, sort_keys=True).encode()).hexdigest()
 
 
 def _entry(

@@ -8,6 +8,7 @@ length. Cells that share a structure share a trace. What cannot be predicted car
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +37,10 @@ _OPTIMIZERS = {
     "paged_adamw_8bit": "paged_adamw_8bit",
     "adafactor": "adafactor",
     "sgd": "sgd",
+}
+_SETTINGS = {  # options of ``estimate`` that have another name in a configuration
+    "seq_len": "max_length",
+    "accumulation": "trainer_args.gradient_accumulation_steps",
 }
 _EXPRESSED = {"optim", "gradient_checkpointing", "gradient_accumulation_steps", "max_grad_norm"}
 # Arguments of the Trainer that allocate nothing on the device.
@@ -81,7 +86,7 @@ def estimate_cells(
                 raise LoraBenchError(problem)
             options = options_of(cell, shape_of(cell), device, arch)
         except Exception as error:  # a model, data or arguments that the cell itself will refuse
-            foreseen[cell.id] = {UNTRACEABLE: first_line(error)[:300]}
+            foreseen[cell.id] = {UNTRACEABLE: _reason(error, cell)}
             continue
         key = (cell.model_name, cell.adapter, options, cell.trust_remote_code)
         if key not in known:
@@ -168,7 +173,19 @@ def _predict(cell: Cell, options: EstimateOptions) -> dict[str, Any]:
     try:
         return estimate(cell.model_name, method, options, cell.trust_remote_code).to_dict()
     except Exception as error:  # an architecture's own code runs here; a run must not end by it
-        return {UNTRACEABLE: first_line(error)[:300]}
+        return {UNTRACEABLE: _reason(error, cell)}
+
+
+def _reason(error: Exception, cell: Cell) -> str:
+    """What an error says, in one line; an option by the name it has in a configuration."""
+
+    def setting(option: re.Match[str]) -> str:
+        name, value = option[1].replace("-", "_"), option[2]
+        if name == "seq_len" and value != str(cell.max_length):
+            value = f"{cell.max_length} (longest text: {value})"
+        return f"{_SETTINGS.get(name, name)} {value}:"
+
+    return re.sub(r"^--([a-z-]+) (\S+):", setting, first_line(error))[:300]
 
 
 # ---- the device ---------------------------------------------------------------------------------
@@ -196,7 +213,7 @@ def memory_limit(device: str) -> int | None:
 
 
 def judged(estimated: dict[str, Any], limit: int | None) -> dict[str, Any]:
-    """The estimate with ``fits``, ``needed_bytes`` and ``limit_bytes``, where both are known.
+    """The estimate with ``fits``, ``least_needed_bytes`` and ``limit_bytes``, where both are known.
 
     On an accelerator the least that the allocator may reserve counts, and the driver's context.
     """
@@ -205,7 +222,8 @@ def judged(estimated: dict[str, Any], limit: int | None) -> dict[str, Any]:
     reserved = estimated["peak_reserved_range_bytes"]
     peak = reserved[0] if reserved else estimated["peak_allocated_bytes"]
     needed = peak + estimated["context_bytes"]
-    return {**estimated, "fits": needed <= limit, "needed_bytes": needed, "limit_bytes": limit}
+    sizes = {"least_needed_bytes": needed, "limit_bytes": limit}
+    return {**estimated, "fits": needed <= limit, **sizes}
 
 
 def _cgroup_bytes(path: Path) -> int | None:

@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from .errors import StoreError
+from .errors import StoreError, first_line
 from .plan import AS_PRACTISED, CONTROLLED
 from .results import OK, CellRecord, LoRAEfficiencyResult, decode_non_finite, encode_non_finite
 
@@ -88,18 +88,18 @@ class Store:
     def read_estimates(self) -> list[dict[str, Any]]:
         """Entries of estimates.json, checked; none where there is no such file.
 
-        Raises StoreError naming the file and the entry that cannot be used.
+        Raises StoreError naming the file, the entry that cannot be used and what to do.
         """
-        path = self.path / ESTIMATES
+        path, advice = self.path / ESTIMATES, "move it away; the next run makes it anew"
         if not path.exists():
             return []
         try:
             values = decode_non_finite(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{path}: cannot be read ({error}); move it away to go on") from None
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise StoreError(f"{path}: cannot be read ({first_line(error)}); {advice}") from None
         problem = _estimates_problem(values)
         if problem:
-            raise StoreError(f"{path}: {problem}; move it away to go on")
+            raise StoreError(f"{path}: {problem}; {advice}")
         entries: list[dict[str, Any]] = values["entries"]
         return entries
 
@@ -183,7 +183,7 @@ def _entry_problem(entry: Any) -> str | None:
         if not isinstance(entry.get(name), str) or not entry[name]:
             return f"{name} must be a text, got {entry.get(name)!r}"
     for name in ("batch_size", "seq_len"):
-        if not _positive(entry.get(name)) or not isinstance(entry[name], int):
+        if not _counts(entry.get(name), least=1):
             return f"{name} must be a whole number of at least 1, got {entry.get(name)!r}"
     if entry.get("skipped") is not None and not isinstance(entry["skipped"], str):
         return "skipped must be null or the reason"
@@ -197,16 +197,24 @@ def _side_problem(entry: Mapping[str, Any], side: str) -> str | None:
         return None if entry.get("skipped") else f"{side} is missing, and no reason in skipped"
     if not isinstance(estimate, Mapping):
         return f"{side} must be an estimate"
+    if "untraceable" in estimate:
+        reason = estimate["untraceable"]
+        known = isinstance(reason, str) and reason
+        return None if known else f"{side}.untraceable must be the reason, got {reason!r}"
     for name in ("trainable_parameters", "peak_allocated_bytes"):
-        if estimate.get(name) is not None and not _positive(estimate[name]):
-            return f"{side}.{name} must be a positive number, got {estimate[name]!r}"
-    if not isinstance(estimate.get("breakdown") or {}, Mapping):
+        if not _counts(estimate.get(name), least=1):
+            got = f"got {estimate.get(name)!r}"
+            return f"{side}.{name} must be a whole number of at least 1, {got}"
+    parts = estimate.get("breakdown", {})
+    if not isinstance(parts, Mapping):
         return f"{side}.breakdown must be a mapping"
-    return None
+    wrong = next((name for name, value in parts.items() if not _counts(value)), None)
+    return None if wrong is None else f"{side}.breakdown.{wrong} must be bytes"
 
 
-def _positive(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+def _counts(value: Any, least: int = 0) -> bool:
+    """A number of things or bytes; no float, and nothing that a float could not hold."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 1 << 63
 
 
 def ok_records(records: Iterable[CellRecord]) -> list[CellRecord]:

@@ -1,18 +1,17 @@
 """The largest batch, length and rank that a GPU holds, each varied alone (row 4).
 
-A recording of the step (``recording``) replayed through the allocator finds the value; the step
-traced at exactly that value has the last word, so that ``estimate`` says the same of it.
+A recording of the step (``recording``) replayed through the allocator finds the value; traces at
+exactly that value and at the next one have the last word, so that ``estimate`` says the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, cached_property
+from dataclasses import dataclass, field
+from functools import cache
 from typing import TypedDict
 
 from ..errors import ModelError
-from ..units import MIB
 from .predict import CONTEXT_BYTES, Estimate, Predictor
 from .recording import Point, Recording
 from .stream import Stream
@@ -21,7 +20,6 @@ SHORTEST = 16  # tokens; a batch of shorter texts is not looked for
 MOST_TEXTS = 65_536
 HIGHEST_RANK = 4096
 LONGEST = 131_072  # where a model names no longest length
-_CLOSE = 16 * MIB  # of the limit: here the recording is not exact enough (lengths are rounded)
 _FIRST_RATIO = 1.03  # reserved to allocated
 _GUESSES = 4
 
@@ -58,57 +56,45 @@ class _Search:
 
     predictor: Predictor
     limit: int
+    _recordings: dict[tuple[bool, bool], Recording | None] = field(default_factory=dict)
+    _traced: dict[Point, bool] = field(default_factory=dict)
 
     def batch(self) -> int | None:
         """The largest batch; a batch of one text is traced by itself."""
-        length, rank = self.predictor.options.seq_len, self.predictor.rank
-        found = self._largest((2, MOST_TEXTS), lambda n: (n, length, rank), self._asked(2))
-        if found is None and self._needed((1, length, rank)) <= self.limit:
+        asked, length, rank = self._asked
+        if asked == 1 and not self._fits(self._asked):
+            return None
+        found = self._largest((2, MOST_TEXTS), asked, lambda n: (n, length, rank))
+        if found is None and self._fits((1, length, rank)):
             return 1
         return found
 
     def length(self) -> int | None:
         """The greatest length, on either side of a sliding window."""
-        batch, rank = self.predictor.options.batch_size, self.predictor.rank
-        for lowest, highest in self._sides():
-            asked = lowest <= self.predictor.options.seq_len <= highest
-            recording = self._asked(batch) if asked else self._recording(lowest, batch)
-            found = self._largest((lowest, highest), lambda n: (batch, n, rank), recording)
+        batch, asked, rank = self._asked
+        for ends in self._sides():
+            if asked < ends[0] and not self._fits(self._asked):
+                continue
+            found = self._largest(ends, asked, lambda n: (batch, n, rank))
             if found is not None:
                 return found
         return None
 
     def rank(self) -> int | None:
         """The highest rank of a LoRA adapter."""
-        options, asked = self.predictor.options, self.predictor.rank
+        batch, length, asked = self._asked
         if self.predictor.method.adapter is None:
             return None
         hidden = getattr(self.predictor.config, "hidden_size", HIGHEST_RANK)
         ends = (1, max(asked, min(hidden, HIGHEST_RANK)))
-        batch, length = options.batch_size, options.seq_len
-        return self._largest(ends, lambda n: (batch, length, n), self._asked(batch))
+        return self._largest(ends, asked, lambda n: (batch, length, n))
 
-    # ---- inside ---------------------------------------------------------------------------------
+    # ---- the search -----------------------------------------------------------------------------
 
-    def _asked(self, batch_size: int) -> Recording | None:
-        return self._many if batch_size > 1 else self._one
-
-    @cached_property
-    def _many(self) -> Recording | None:
-        return self._recording(self.predictor.options.seq_len, 2)
-
-    @cached_property
-    def _one(self) -> Recording | None:
-        return self._recording(self.predictor.options.seq_len, 1)
-
-    def _recording(self, seq_len: int, batch_size: int) -> Recording | None:
-        """The step as polynomials; None where it is none, and every value has to be traced."""
-        try:
-            if batch_size > 1:
-                return self.predictor.recording(seq_len)
-            return self.predictor.recording(seq_len, (1, 1, 1))
-        except ModelError:
-            return None
+    @property
+    def _asked(self) -> Point:
+        options = self.predictor.options
+        return options.batch_size, options.seq_len, self.predictor.rank
 
     def _sides(self) -> list[tuple[int, int]]:
         """Ranges of lengths that take one path each, the longer ones first."""
@@ -119,78 +105,118 @@ class _Search:
             return [(SHORTEST, highest)]
         return [(window, highest), (SHORTEST, window - 1)]
 
-    def _largest(
-        self, ends: tuple[int, int], at: Callable[[int], Point], recording: Recording | None
-    ) -> int | None:
+    def _largest(self, ends: tuple[int, int], asked: int, at: Callable[[int], Point]) -> int | None:
         """The value that fits while the next does not; None where the lowest does not fit."""
+        lowest, below, above = at(ends[0]), ends[0] - 1, ends[1] + 1
+        if below < asked < above:  # what was asked for is known already
+            below, above = (asked, above) if self._fits(self._asked) else (below, asked)
+        recorded = self._kind(lowest) in self._recordings
+        if above == asked and not recorded and not self._fits(lowest):
+            return None  # and nothing had to be recorded to know it
+        start = self._recorded_largest(below, above, at)
+        found = _walk(below, above, start, lambda n: self._fits(at(n)))
+        return found if found >= ends[0] else None
+
+    def _recorded_largest(self, below: int, above: int, at: Callable[[int], Point]) -> int:
+        """About the largest value between the two, by the recording; ``below`` where none is."""
+        recording = self._recording(at(below + 1)) if above - below > 1 else None
         if recording is None:
-            return self._exactly(ends, ends[0], lambda n: self._needed(at(n)))
+            return below
 
         @cache
-        def recorded(value: int) -> int:
-            return self._recorded(recording, at(value))
-
         def needed(value: int) -> int:
-            quick = recorded(value)
-            return self._needed(at(value)) if abs(quick - self.limit) < _CLOSE else quick
+            return self._recorded(at(value))
 
         def allocated(value: int) -> int:
             return int(recording.allocated_peaks([at(value)])[0])
 
-        if allocated(ends[0]) > self.limit:
-            return None
-        return self._exactly(ends, self._guess(ends, recorded, allocated), needed)
-
-    def _guess(
-        self, ends: tuple[int, int], needed: Callable[[int], int], allocated: Callable[[int], int]
-    ) -> int:
-        """About the largest value: allocated bytes, which are quick, times what that ratio was."""
-        below, above, ratio = ends[0], ends[1] + 1, _FIRST_RATIO
-        for _ in range(_GUESSES):
+        guess, ratio = below, _FIRST_RATIO
+        for _ in range(_GUESSES):  # allocated bytes, which are quick, times what that ratio was
+            if above - below <= 1:
+                break
             guess = _last(below, above, lambda n, by=ratio: allocated(n) * by <= self.limit)  # type: ignore[misc]
-            known = needed(guess)
-            ratio = known / allocated(guess)
-            if known <= self.limit:
+            guess = max(guess, below + 1)
+            ratio = needed(guess) / allocated(guess)
+            if needed(guess) <= self.limit:
                 below = guess
             else:
                 above = guess
-            if above - below <= 1:
-                break
-        return below
+        return _walk(below, above, guess, lambda n: needed(n) <= self.limit)
 
-    def _exactly(
-        self, ends: tuple[int, int], start: int, needed: Callable[[int], int]
-    ) -> int | None:
-        """From ``start`` in growing steps to both sides of the limit, then halving."""
-        fits, fails, step, value = ends[0] - 1, ends[1] + 1, 1, start
-        while fails - fits > 1:
-            if needed(value) <= self.limit:
-                fits, value = value, value + step
-            else:
-                fails, value = value, value - step
-            step *= 2
-            if not fits < value < fails:
-                value = (fits + fails) // 2
-        return fits if fits >= ends[0] else None
+    # ---- one point ------------------------------------------------------------------------------
 
-    def _recorded(self, recording: Recording, point: Point) -> int:
+    def _fits(self, point: Point) -> bool:
+        """Whether a step fits, from traces at exactly this point, as ``estimate`` has it."""
+        if point not in self._traced:
+            stream, shorter = self.predictor.stream(*point), self._shorter(point)
+            fits = self._device_bytes(stream, None) <= self.limit
+            if fits and shorter is not None:
+                fits = self._device_bytes(stream, self.predictor.stream(*shorter)) <= self.limit
+            self._traced[point] = fits
+        return self._traced[point]
+
+    def _recorded(self, point: Point) -> int:
         """What the device must have, from polynomials: exact but for the rounding of lengths."""
-        batch, length, rank = point
-        half = self.predictor.shorter_length(length)
-        shorter = None if half is None else recording.at(batch, half, rank)
-        return self._device_bytes(recording.at(*point), shorter)
+        shorter = self._shorter(point)
+        half = None if shorter is None else self._replayed(shorter)
+        return self._device_bytes(self._replayed(point), half)
 
-    def _needed(self, point: Point) -> int:
-        """The same from traces at exactly this point, as ``estimate`` has it."""
+    def _replayed(self, point: Point) -> Stream:
+        recording = self._recording(point)
+        return self.predictor.stream(*point) if recording is None else recording.at(*point)
+
+    def _recording(self, point: Point) -> Recording | None:
+        """The step as polynomials, on this side of a window; None where it is none."""
+        many, long = kind = self._kind(point)
+        if kind not in self._recordings:
+            asked = self._asked[1]
+            other = (self.predictor.window() or SHORTEST) if long else SHORTEST
+            length = asked if self._slides(asked) == long else other
+            try:
+                recording = self.predictor.recording(length, *(() if many else ((1, 1, 1),)))
+            except ModelError:
+                recording = None
+            self._recordings[kind] = recording
+        return self._recordings[kind]
+
+    def _kind(self, point: Point) -> tuple[bool, bool]:
+        """Steps of one kind take one path: several texts or one, on one side of a window."""
+        return point[0] > 1, self._slides(point[1])
+
+    def _slides(self, length: int) -> bool:
+        """Whether attention slides at this length."""
+        window = self.predictor.window()
+        return window is not None and length >= window
+
+    def _shorter(self, point: Point) -> Point | None:
+        """The batch of half the length that may come before; a CPU keeps nothing of it."""
         batch, length, rank = point
         half = self.predictor.shorter_length(length)
-        shorter = None if half is None else self.predictor.stream(batch, half, rank)
-        return self._device_bytes(self.predictor.stream(*point), shorter)
+        if half is None or self.predictor.options.device != "cuda":
+            return None
+        return batch, half, rank
 
     def _device_bytes(self, stream: Stream, shorter: Stream | None) -> int:
         if self.predictor.options.device != "cuda":
             return self.predictor.peak_of(stream).allocated_bytes
         return self.predictor.reserved_range(stream, shorter)[1] + CONTEXT_BYTES
+
+
+def _walk(below: int, above: int, start: int, fits: Callable[[int], bool]) -> int:
+    """The largest value between the two that fits while the next does not; ``below`` if none does.
+
+    From ``start`` in growing steps to both sides of the limit, then halving.
+    """
+    step, value = 1, min(max(start, below + 1), above - 1)
+    while above - below > 1:
+        if not below < value < above:
+            value = (below + above) // 2
+        if fits(value):
+            below, value = value, value + step
+        else:
+            above, value = value, value - step
+        step *= 2
+    return below
 
 
 def _last(below: int, above: int, holds: Callable[[int], bool]) -> int:

@@ -6,6 +6,7 @@ are printed.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -172,7 +173,7 @@ class Progress:
 
     def _too_large(self, event: dict[str, Any]) -> str:
         name = self._name(self._cell) if self._cell else ""
-        needed, limit = to_gib(event["needed_bytes"]), to_gib(event["limit_bytes"])
+        needed, limit = to_gib(event["least_needed_bytes"]), to_gib(event["limit_bytes"])
         return self._text("too_large", name=name, needed=needed, limit=limit)
 
     def _name(self, cell: Cell) -> str:
@@ -190,8 +191,16 @@ class Progress:
         return _TEXTS[key][self._language].format(**values)
 
     def _print(self, line: str) -> None:
-        printable = "".join(c for c in line if c.isprintable())
-        self._console.print(printable, soft_wrap=True)
+        self._console.print(_printable(line), soft_wrap=True)
+
+
+def warn(line: str) -> None:
+    """One line on standard error about a folder that is read while nothing runs."""
+    print(f"! {_printable(line)}", file=sys.stderr)
+
+
+def _printable(line: str) -> str:
+    return "".join(c for c in line if c.isprintable())
 
 
 def _padded(text: str, width: int) -> str:
