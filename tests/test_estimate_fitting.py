@@ -65,7 +65,7 @@ class Formula:
         self.traced.append((batch, length))
         return batch, length
 
-    def recording(self, length: int, batches: Any = (3, 5, 4)) -> Any:
+    def recording(self, length: int, batches: Any = (3, 5, 4), ranks: Any = (8, 12, 20)) -> Any:
         def at(batch: int, seq_len: int, rank: int) -> tuple[int, int, int]:
             assert (batch > 1) == (batches[0] > 1)
             assert (seq_len >= WINDOW) == (length >= WINDOW), "the other side of the window"

@@ -8,6 +8,7 @@ length. Cells that share a structure share a trace. What cannot be predicted car
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from .dataset import tokenize
 from .errors import LoraBenchError, first_line
 from .estimate.options import EstimateOptions
 from .estimate.predict import estimate
+from .estimate.workspaces import configured_workspace_bytes
 from .measure.environment import accelerator_in_use
 from .methods import full, lora
 from .model_cache import default_model_facts, default_model_path
@@ -153,6 +155,9 @@ def options_of(cell: Cell, shape: Shape, device: str, arch: str | None) -> Estim
         max_grad_norm=_clipping(cell.trainer_args),
         device=device,
         arch=arch,
+        workspace_bytes=configured_workspace_bytes(os.environ.get("CUBLAS_WORKSPACE_CONFIG"))
+        if device == "cuda"
+        else None,
     )
 
 

@@ -56,7 +56,7 @@ class _Search:
 
     predictor: Predictor
     limit: int
-    _recordings: dict[tuple[bool, bool], Recording | None] = field(default_factory=dict)
+    _recordings: dict[tuple[bool, bool, bool], Recording | None] = field(default_factory=dict)
     _traced: dict[Point, bool] = field(default_factory=dict)
 
     def batch(self) -> int | None:
@@ -110,7 +110,7 @@ class _Search:
         lowest, below, above = at(ends[0]), ends[0] - 1, ends[1] + 1
         if below < asked < above:  # what was asked for is known already
             below, above = (asked, above) if self._fits(self._asked) else (below, asked)
-        recorded = self._kind(lowest) in self._recordings
+        recorded = (*self._kind(lowest), True) in self._recordings
         if above == asked and not recorded and not self._fits(lowest):
             return None  # and nothing had to be recorded to know it
         start = self._recorded_largest(below, above, at)
@@ -118,10 +118,12 @@ class _Search:
         return found if found >= ends[0] else None
 
     def _recorded_largest(self, below: int, above: int, at: Callable[[int], Point]) -> int:
-        """About the largest value between the two, by the recording; ``below`` where none is."""
-        recording = self._recording(at(below + 1)) if above - below > 1 else None
-        if recording is None:
+        """About the largest value between the two, by the recording where there is one."""
+        if above - below <= 1:
             return below
+        recording = self._recording(at(below + 1))
+        if recording is None:
+            return self._extrapolated_largest(below, above, at)
 
         @cache
         def needed(value: int) -> int:
@@ -143,6 +145,19 @@ class _Search:
                 above = guess
         return _walk(below, above, guess, lambda n: needed(n) <= self.limit)
 
+    def _extrapolated_largest(self, below: int, above: int, at: Callable[[int], Point]) -> int:
+        """About the largest value, from a few traces: memory is nearly linear in what varies."""
+        first = max(below, 1)
+        second = min(2 * first, above - 1)
+        for _ in range(_GUESSES):
+            low, high = self._needed(at(first)), self._needed(at(second))
+            if second == first or high == low:
+                break
+            guess = first + (self.limit - low) * (second - first) // (high - low)
+            guess = min(max(guess, below + 1), above - 1)
+            first, second = second, guess
+        return second
+
     # ---- one point ------------------------------------------------------------------------------
 
     def _fits(self, point: Point) -> bool:
@@ -155,6 +170,12 @@ class _Search:
             self._traced[point] = fits
         return self._traced[point]
 
+    def _needed(self, point: Point) -> int:
+        """What the device must have, from traces."""
+        shorter = self._shorter(point)
+        half = None if shorter is None else self.predictor.stream(*shorter)
+        return self._device_bytes(self.predictor.stream(*point), half)
+
     def _recorded(self, point: Point) -> int:
         """What the device must have, from polynomials: exact but for the rounding of lengths."""
         shorter = self._shorter(point)
@@ -166,17 +187,28 @@ class _Search:
         return self.predictor.stream(*point) if recording is None else recording.at(*point)
 
     def _recording(self, point: Point) -> Recording | None:
-        """The step as polynomials, on this side of a window; None where it is none."""
-        many, long = kind = self._kind(point)
+        """The step as polynomials, on this side of a window; None where it is none.
+
+        Optimizers keep small tensors in another way, so a step may be none in the rank, and still
+        be one at the rank asked for.
+        """
+        recording = self._recorded_kind(*self._kind(point), any_rank=True)
+        if recording is None and point[2] == self._asked[2]:
+            recording = self._recorded_kind(*self._kind(point), any_rank=False)
+        return recording
+
+    def _recorded_kind(self, many: bool, long: bool, any_rank: bool) -> Recording | None:
+        kind = (many, long, any_rank)
         if kind not in self._recordings:
-            asked = self._asked[1]
+            _, asked, rank = self._asked
             other = (self.predictor.window() or SHORTEST) if long else SHORTEST
             length = asked if self._slides(asked) == long else other
+            batches = (3, 5, 4) if many else (1, 1, 1)
+            ranks = (8, 12, 20) if any_rank else (rank, rank, rank)
             try:
-                recording = self.predictor.recording(length, *(() if many else ((1, 1, 1),)))
+                self._recordings[kind] = self.predictor.recording(length, batches, ranks)
             except ModelError:
-                recording = None
-            self._recordings[kind] = recording
+                self._recordings[kind] = None
         return self._recordings[kind]
 
     def _kind(self, point: Point) -> tuple[bool, bool]:

@@ -18,7 +18,7 @@ from ..methods import Method
 from ..models import Counts, count
 from ..structure import apply_method, build_structure
 from ..units import MIB
-from .allocator import replay
+from .allocator import CachingAllocator, replay
 from .history import history
 from .layers import NotPeriodic, repeat_layers
 from .options import EstimateOptions
@@ -93,18 +93,23 @@ class Predictor:
         return self._streams[key]
 
     def recording(
-        self, seq_len: int | None = None, batches: tuple[int, int, int] = (3, 5, 4)
+        self,
+        seq_len: int | None = None,
+        batches: tuple[int, int, int] = (3, 5, 4),
+        ranks: tuple[int, int, int] = (8, 12, 20),
     ) -> Recording:
         """The step as polynomials in batch (2 and more), length and rank.
 
-        ``batches`` of (1, 1, 1) records a batch of one text, which has no mask and its own path.
+        ``batches`` of (1, 1, 1) records a batch of one text, which has no mask and its own path;
+        equal ``ranks`` record one rank only: optimizers may treat small adapters differently.
 
         Exact for lengths with the remainder of ``seq_len`` by 128; a few kernels round lengths up,
         so other lengths are off by some bytes a row. Raises ModelError where the step is not
         polynomial.
         """
         length = seq_len or self.options.seq_len
-        points = _points(length, self.window(), self._has_rank(), batches)
+        ranks = ranks if self._has_rank() else (1, 1, 1)
+        points = _points(length, self.window(), batches, ranks)
         try:
             return fit([self._trace(*point) for point in points], points)
         except NotPolynomial as error:
@@ -157,12 +162,16 @@ class Predictor:
         Only this batch, from a fresh allocator; the same batch again and again; a batch of half the
         length before it, where that takes the same path.
         """
-        histories: list[list[Stream]] = [[stream], [stream] * 3]
-        if shorter is not None and stream.same_structure(shorter):
-            histories.append([shorter, stream, stream])
+        workspaces, allocator = self.workspaces(), CachingAllocator()
+        again = history([stream] * 3, workspaces)
+        alone = len(history([stream], workspaces))  # the events that it begins with
         used = [
-            replay(history(steps, self.workspaces())).peak_reserved_bytes for steps in histories
+            replay(events, allocator=allocator).peak_reserved_bytes
+            for events in (again[:alone], again[alone:])
         ]
+        if shorter is not None and stream.same_structure(shorter):
+            mixed = history([shorter, stream, stream], workspaces)
+            used.append(replay(mixed).peak_reserved_bytes)
         least = self.peak_of(stream).allocated_bytes  # one step alone has no optimizer state yet
         return [max(min(used), -(-least // _SEGMENT) * _SEGMENT), max(used)]
 
@@ -221,14 +230,16 @@ def estimate(
 
 
 def _points(
-    seq_len: int, window: int | None, has_rank: bool, batches: tuple[int, int, int]
+    seq_len: int,
+    window: int | None,
+    batches: tuple[int, int, int],
+    ranks: tuple[int, int, int],
 ) -> list[Point]:
     """Where to record: three points that no polynomial confuses, on one side of a window."""
-    base = seq_len % 128
+    base, steps = seq_len % 128, (1, 3, 5)
     if window is not None and seq_len >= window:
         base += -(-window // 128) * 128
-    ranks = (8, 12, 20) if has_rank else (1, 1, 1)
-    return [
-        (batch, base + 128 * steps, rank)
-        for batch, steps, rank in zip(batches, (1, 3, 5), ranks, strict=True)
-    ]
+    elif window is not None and base + 128 * steps[-1] >= window:
+        steps = (1, 2, 3)
+    lengths = [base + 128 * step for step in steps]
+    return list(zip(batches, lengths, ranks, strict=True))
