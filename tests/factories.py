@@ -36,6 +36,8 @@ def make_config(**fields: Any) -> LoRABenchmarkConfig:
         "eval_steps": 12,
         "learning_rates": {"full": 1e-4, "lora": 2e-3},
         "estimate_scale": False,
+        "probes": False,
+        "samples": [],
     }
     return LoRABenchmarkConfig(**{**defaults, **fields})
 

@@ -9,8 +9,11 @@ import pytest
 
 from factories import make_config, make_records
 from lora_efficiency_benchmark.analysis import JointVerdict, analyze
-from lora_efficiency_benchmark.analysis.joint import decide
-from lora_efficiency_benchmark.claims import load_claims
+from lora_efficiency_benchmark.analysis.claim_verdicts import JudgedClaim, judge_claim
+from lora_efficiency_benchmark.analysis.contrasts import PairedRatio
+from lora_efficiency_benchmark.analysis.joint import decide, judge_joint
+from lora_efficiency_benchmark.analysis.metrics import Measurement
+from lora_efficiency_benchmark.claims import Claim, load_claims
 from lora_efficiency_benchmark.results import CellRecord
 
 CLAIMS = load_claims("paper-r5")
@@ -119,26 +122,104 @@ def test_the_rule(verifications: list[str], expected: str) -> None:
     assert decide(verifications) == expected
 
 
+def judged(
+    retentions: list[list[float]], params: list[float] | None = None, claims: list[Claim] = CLAIMS
+) -> list[JudgedClaim]:
+    """Joint claims on configurations with these retentions by seed; memory is met by all."""
+    names = [f"c{i}" for i in range(len(retentions))]
+    found = []
+    for claim in claims:
+        if claim.noisy:
+            sizes = [dict(enumerate(values)) for values in retentions]
+            ratios = [PairedRatio(x, dict.fromkeys(x, 1.0)) for x in sizes]
+            parts = [
+                Measurement(name, 1000, r.by_seed, r) for name, r in zip(names, ratios, strict=True)
+            ]
+        else:
+            exact = params if params and claim.id == "parameter-reduction" else [claim.claimed]
+            values = exact * (len(names) // len(exact))
+            parts = [
+                Measurement(name, values={0: v}) for name, v in zip(names, values, strict=True)
+            ]
+        found.append(judge_claim(claim, parts))
+    return found
+
+
+BORDERLINE = [0.97, 0.975, 0.98]  # +- 0.0124 at 95 %, +- 0.0256 at 98.75 %
+GOOD, POOR = [1.2, 1.21, 1.22], [0.5, 0.51, 0.52]
+
+
 def test_asking_for_any_configuration_needs_stronger_evidence() -> None:
     """Three seeds that verify quality at 95 % do not at 1 - 0.05/4."""
-    # Retentions 0.97, 0.975, 0.98: +- 0.0124 at 95 %, and +- 0.0255 at 98.75 %.
-    losses = {0: 2.0, 1: 1.995, 2: 1.99}
-
-    def change(record: CellRecord) -> CellRecord:
-        if record.cell.kind == "train" and record.evaluation:
-            full = record.cell.adapter is None
-            record.evaluation["loss"] = 1.97 if full else 2.97 - (2.97 - losses[record.cell.seed])
-        return record
-
-    records = make_records(seeds=3, base_loss=2.97, peak_gib=GOOD_MEMORY, change=change)
-    analysis = analyze(records, CLAIMS)
-    quality = next(c for c in analysis.claims if c.id == "gain-retention")
-    assert quality.per_configuration[0].verification == "VERIFIED"
-    entry = of(analysis.joint, "r=4 q,v")
+    claims = judged([BORDERLINE] * 4)
+    assert claims[-2].verdict.per_configuration[0].verification == "VERIFIED"
+    verdict = judge_joint(claims, "a model")
+    entry = of(verdict, "c0")
     assert entry["claims"]["gain-retention"] == "UNDECIDED"
     assert entry["seeds_needed"] > 3
-    assert analysis.joint.verification == "UNDECIDED"
-    assert "corrected for 4 configurations" in analysis.joint.reason
+    assert verdict.verification == "UNDECIDED"
+    assert "corrected for 4 configurations" in verdict.reason
+    assert "4通り" in verdict.reason_ja
+    assert judge_joint(judged([BORDERLINE]), "a model").verification == "VERIFIED"
+
+
+def test_what_a_count_rules_out_is_no_further_try() -> None:
+    claims = judged([BORDERLINE] * 4, params=[200.0, 100.0, 100.0, 20.0])
+    assert judge_joint(claims, "a model").verification == "VERIFIED"
+    # Ruled out by a noisy claim it was a try all the same.
+    poor = judge_joint(judged([BORDERLINE, POOR, POOR, POOR]), "a model")
+    assert poor.verification == "UNDECIDED"
+    assert "corrected for 4 configurations" in poor.reason
+
+
+def test_none_needs_no_correction_for_configurations() -> None:
+    """All four at 95 % below the lower threshold: FAILED, whatever their number."""
+    low = [0.77, 0.775, 0.78]
+    assert judge_joint(judged([low]), "a model").verification == "FAILED"
+    assert judge_joint(judged([low] * 4), "a model").verification == "FAILED"
+
+
+def test_several_noisy_claims_correct_what_rules_out() -> None:
+    """Either of two noisy claims may rule a configuration out by chance."""
+    low = [0.77, 0.775, 0.78]  # upper end 0.7874 at 95 %, 0.8006 at 98.75 %
+    both = [replace(c, joint=True) if c.id == "training-time" else c for c in CLAIMS]
+    twice = [replace(c, id=f"{c.id}-{i}") for c in both for i in range(2) if c.noisy]
+    assert judge_joint(judged([low], claims=CLAIMS), "a model").verification == "FAILED"
+    verdict = judge_joint(judged([low], claims=[*CLAIMS[:3], *twice]), "a model")
+    assert set(of(verdict, "c0")["claims"].values()) >= {"UNDECIDED"}
+    assert verdict.verification == "PARTIAL"  # below 0.95 it stays
+
+
+def test_below_the_upper_threshold_nothing_is_possible_any_more() -> None:
+    """Whether quality is PARTIAL or FAILED is open; that it is not VERIFIED is decided."""
+    crossing = [0.78, 0.80, 0.82]
+    claims = judged([crossing, POOR])
+    assert claims[-2].verdict.per_configuration[0].verification == "UNDECIDED"
+    verdict = judge_joint(claims, "a model")
+    assert of(verdict, "c0")["verification"] == "PARTIAL"
+    assert verdict.verification == "PARTIAL"
+    assert "missed by 2 of 2" in verdict.reason
+    assert "FAILED may follow" in verdict.reason
+    assert "still could" not in verdict.sentence["en"]
+
+
+def test_the_joint_question_needs_no_seeds_to_tell_partial_from_failed() -> None:
+    """On the lower threshold no number of seeds decides the claim, but few rule the rest out."""
+    claims = judged([[0.6, 0.8, 1.0]])
+    entry = claims[-2].verdict.per_configuration[0]
+    assert (entry.verification, entry.seeds_needed) == ("UNDECIDED", None)
+    assert of(judge_joint(claims, "a model"), "c0")["seeds_needed"] is not None
+
+
+def test_every_data_size_is_a_try() -> None:
+    claims = judged([BORDERLINE])
+    quality = next(c for c in claims if c.claim.id == "gain-retention")
+    more = [replace(quality.measurements[0], dataset_size=size) for size in (2000, 3000, 4000)]
+    again = judge_claim(quality.claim, [*quality.measurements, *more])
+    both = [again if c is quality else c for c in claims]
+    verdict = judge_joint(both, "a model")
+    assert "corrected for 4 configurations" in verdict.reason
+    assert {c["dataset_size"] for c in verdict.configurations} == {1000, 2000, 3000, 4000}
 
 
 def test_a_configuration_counts_at_one_data_size() -> None:

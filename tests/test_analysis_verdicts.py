@@ -10,12 +10,12 @@ from scipy import stats
 
 from factories import environment, fail, make_config, make_records
 from lora_efficiency_benchmark.analysis import Analysis, ClaimVerdict, analyze
+from lora_efficiency_benchmark.analysis.contrasts import Moments, PairedRatio
 from lora_efficiency_benchmark.analysis.metrics import Measurement
 from lora_efficiency_benchmark.analysis.verdicts import (
     judge_configuration,
     judge_interval,
     judge_value,
-    seeds_needed_for,
 )
 from lora_efficiency_benchmark.claims import Claim, load_claims
 from lora_efficiency_benchmark.plan import AS_PRACTISED
@@ -146,6 +146,7 @@ def test_one_seed_is_undecided_and_says_how_many_would_decide() -> None:
 
 
 def test_three_seeds_against_scipy() -> None:
+    """The value is the ratio of the means; at both ends its contrast is just compatible with 0."""
     records = make_records(seeds=3, noise=0.01)
     verdict = by_id(analyze(records, CLAIMS))["gain-retention"]
     loss = {
@@ -154,14 +155,78 @@ def test_three_seeds_against_scipy() -> None:
         if r.cell.kind == "train"
     }
     for entry in verdict.per_configuration:
-        values = [
-            (2.85 - loss[entry.configuration, seed]) / (2.85 - loss["full", seed])
-            for seed in range(3)
-        ]
-        low, high = stats.t.interval(0.95, 2, loc=sum(values) / 3, scale=stats.sem(values))
+        x = [2.85 - loss[entry.configuration, seed] for seed in range(3)]
+        y = [2.85 - loss["full", seed] for seed in range(3)]
         assert entry.num_seeds == 3
-        assert entry.value == pytest.approx(sum(values) / 3)
-        assert entry.ci95 == pytest.approx((low, high))
+        assert entry.value == pytest.approx(sum(x) / sum(y))
+        assert entry.ci95 is not None
+        assert entry.ci95[0] < entry.value < entry.ci95[1]
+        for end in entry.ci95:
+            contrast = [a - end * b for a, b in zip(x, y, strict=True)]
+            # The documents of these records all scatter alike, and the contrast hardly does.
+            assert stats.ttest_1samp(contrast, 0.0).pvalue == pytest.approx(0.05, abs=0.002)
+
+
+def test_documents_count_where_the_records_have_them() -> None:
+    def uneven(record: CellRecord) -> CellRecord:
+        """LoRA keeps more on some texts than on others, and as much in all."""
+        if record.cell.kind == "train" and record.cell.adapter and record.evaluation:
+            for i, document in enumerate(record.evaluation["documents"]):
+                document["nats"] += 12.0 * (-1) ** (i // 2)
+        return record
+
+    def bare(record: CellRecord) -> CellRecord:
+        if record.evaluation:
+            record.evaluation["documents"] = []
+        return record
+
+    losses = {"full": 1.97, "r=4 q,v": 2.0}
+    arguments: dict[str, Any] = {"seeds": 4, "noise": 0.002, "losses": losses}
+    even, wide, none = (
+        run(**arguments, change=change)["gain-retention"].per_configuration[0]
+        for change in (None, uneven, bare)
+    )
+    assert even.verification == none.verification == "VERIFIED"
+    assert (
+        "at most 5% of full fine-tuning's gain is lost (4 seeds, 200 held-out texts)" in even.reason
+    )
+    assert "5%以内(4シード、評価テキスト200件)" in even.reason_ja
+    assert "error of the held-out texts unknown" in none.reason
+    assert "評価テキストの誤差は不明" in none.reason_ja
+    assert wide.value == pytest.approx(even.value)
+    assert (wide.verification, wide.seeds_needed) == ("UNDECIDED", None)
+    assert "more seeds alone would not decide, the error of 200 held-out texts" in wide.reason
+    assert "texts is too large; about" in wide.reason
+    assert "評価テキスト200件の誤差が大きく、判定には約" in wide.reason_ja
+
+
+def test_documents_that_do_not_add_up_to_the_loss_are_not_used() -> None:
+    def other_loss(record: CellRecord) -> CellRecord:
+        if record.evaluation and record.cell.label == "r=4 q,v":
+            record.evaluation["loss"] -= 0.1
+        return record
+
+    entries = run(seeds=3, change=other_loss)["gain-retention"].per_configuration
+    assert "texts unknown" in entries[0].reason
+    assert "texts unknown" not in entries[1].reason
+
+
+@pytest.mark.parametrize(
+    ("retention", "en", "ja"),
+    [
+        (1.0, "at most 5% of", "5%以内"),
+        (0.88, "more than 5%, at most 20% of", "5%超20%以内"),
+        (0.70, "more than 20% of", "20%超"),
+    ],
+)
+def test_a_decided_quality_verdict_names_its_margin(retention: float, en: str, ja: str) -> None:
+    ratio = PairedRatio({0: retention, 1: retention + 0.001}, {0: 1.0, 1: 1.0})
+    entry = judge_configuration(QUALITY, Measurement("r=4 q,v", 2000, {}, ratio))
+    assert en in entry.reason
+    assert ja in entry.reason_ja
+    assert "%" not in judge_configuration(
+        replace(QUALITY, verified_at=1.1), Measurement("r=4 q,v", 2000, {}, ratio)
+    ).reason.replace("95%", "")
 
 
 def test_three_quiet_seeds_decide() -> None:
@@ -189,12 +254,18 @@ def test_noisy_seeds_ask_for_more_than_there_are() -> None:
 
 @pytest.mark.parametrize("value", [0.95, 0.80, 0.9501])
 def test_on_a_threshold_no_number_of_seeds_is_promised(value: float) -> None:
-    measurement = Measurement("r=4 q,v", 2000, {0: value}, planned_sd=0.02)
-    entry = judge_configuration(QUALITY, measurement)
+    ratio = PairedRatio({0: value}, {0: 1.0}, planned=Moments(xx=0.02**2))
+    entry = judge_configuration(QUALITY, Measurement("r=4 q,v", 2000, ratio=ratio))
     assert entry.verification == "UNDECIDED"
     assert entry.seeds_needed is None
-    assert entry.reason
-    assert seeds_needed_for(QUALITY, replace(measurement, values={})) is None
+    reason = "more than 100 seeds" if value == 0.9501 else "sits on a threshold"
+    assert reason in entry.reason
+    assert entry.reason_ja
+
+
+def test_a_noisy_value_without_its_noise_is_undecided() -> None:
+    entry = judge_configuration(QUALITY, Measurement("r=4 q,v", 2000, {0: 1.0, 1: 1.0}))
+    assert (entry.verification, entry.value, entry.ci95) == ("UNDECIDED", 1.0, None)
 
 
 def test_quality_is_judged_at_each_data_size() -> None:
@@ -237,6 +308,31 @@ def test_full_without_a_gain_leaves_retention_unmeasured() -> None:
     assert set(statuses(verdict)) == {"NOT_MEASURED"}
     assert verdict.verification == "NOT_MEASURED"
     assert "gained nothing" in verdict.reason
+
+
+def test_a_doubtful_gain_of_full_leaves_retention_undecided() -> None:
+    """LoRA gains a lot, full fine-tuning 0.01 nats with a deviation of 0.03: no ratio to judge."""
+    verdict = run(seeds=3, noise=0.03, losses={"full": 2.84})["gain-retention"]
+    assert set(statuses(verdict)) == {"UNDECIDED"}
+    assert verdict.verification == "UNDECIDED"
+    for entry in verdict.per_configuration:
+        assert entry.ci95 is None
+        assert "full fine-tuning's own gain is not clearly above zero" in entry.reason
+        assert "改善が0を明らかに上回るとは言えない" in entry.reason_ja
+
+
+def test_a_seed_without_a_gain_stays_in() -> None:
+    """Leaving it out would keep only the runs in which full fine-tuning did well."""
+
+    def unlucky(record: CellRecord) -> CellRecord:
+        if record.cell.label == "full" and record.cell.seed == 1 and record.evaluation:
+            record.evaluation["loss"] = 2.86
+        return record
+
+    entry = run(seeds=3, noise=0.0, change=unlucky)["gain-retention"].per_configuration[0]
+    assert entry.num_seeds == 3
+    assert entry.value == pytest.approx(3 * (2.85 - 2.24) / (2 * (2.85 - 1.97) - 0.01))
+    assert entry.verification == "UNDECIDED"
 
 
 def test_a_nan_loss_is_not_measured() -> None:

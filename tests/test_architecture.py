@@ -20,14 +20,16 @@ ROW_NAMES = [
     "plan forecast",
     "results store search",
     "dataset models model_cache precision collate bf16_matmul training evaluation measure cell "
-    "preflight inprocess doctor execution estimate structure counting foresight claim_scale",
+    "preflight inprocess doctor execution estimate structure counting foresight claim_scale "
+    "importing adapter_modules probes samples",
     "analysis",
     "report",
-    "benchmark cli cli_estimate cli_output cli_sizes",
+    "benchmark cli cli_estimate cli_import cli_output cli_recommend cli_sizes",
 ]
 ROWS = {name: row for row, names in enumerate(ROW_NAMES) for name in names.split()}
 HEAVY = {"torch", "transformers", "peft", "accelerate"}
-PRINTERS = {"cli", "cli_estimate", "cli_output", "cli_sizes", "report.terminal", "report.progress"}
+PRINTERS = {"cli", "cli_estimate", "cli_import", "cli_output", "cli_recommend", "cli_sizes"}
+PRINTERS |= {"report.terminal", "report.progress"}
 WRITE_CALLS = {"write_text", "write_bytes", "write_record", "mkdir", "rename", "replace", "touch"}
 
 

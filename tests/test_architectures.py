@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lora_efficiency_benchmark.adapter_modules import check_targets
 from lora_efficiency_benchmark.architectures import (
     Architecture,
     architecture_of,
@@ -15,7 +16,7 @@ from lora_efficiency_benchmark.architectures import (
     parse_architecture,
 )
 from lora_efficiency_benchmark.errors import ConfigError, ModelError
-from lora_efficiency_benchmark.models import check_targets, count, load_base_model
+from lora_efficiency_benchmark.models import count, load_base_model
 from lora_efficiency_benchmark.structure import build_structure, load_model_structure
 
 PRESETS = load_architectures()

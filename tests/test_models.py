@@ -10,15 +10,14 @@ from typing import Any
 import pytest
 import torch
 
+from lora_efficiency_benchmark.adapter_modules import check_targets, linear_layers
 from lora_efficiency_benchmark.adapters import AdapterSettings, parse_adapter
 from lora_efficiency_benchmark.errors import ModelError, TargetModulesError
 from lora_efficiency_benchmark.models import (
     WEIGHT_DTYPES,
-    check_targets,
     count,
     count_parameters,
     create_lora_model,
-    linear_layers,
     load_base_model,
     measure_model_size,
     resolve_model,

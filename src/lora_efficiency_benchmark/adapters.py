@@ -11,7 +11,8 @@ from .errors import ConfigError
 
 ALL_LINEAR = "all-linear"
 DEFAULT_DROPOUT = 0.1  # the specification's default
-_KEYS = {"r", "alpha", "target_modules", "dropout", "use_dora", "use_rslora"}
+_KEYS = {"r", "alpha", "target_modules", "dropout", "use_dora", "use_rslora", "modules_to_save"}
+_TARGETS_RULE = f"name at least one module, or {ALL_LINEAR}"
 _SHORT = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "o_proj": "o"}
 
 
@@ -25,27 +26,30 @@ class AdapterSettings:
     dropout: float = DEFAULT_DROPOUT  # probability in [0, 1)
     use_dora: bool = False
     use_rslora: bool = False
+    modules_to_save: tuple[str, ...] = ()  # trained whole, beside the adapter, and saved with it
 
     @property
     def label(self) -> str:
-        """Short name for tables, such as ``r=8 q,k,v,o``.
+        """Short name for tables, such as ``r=8 q,k,v,o`` or ``r=8 q,v + embed_tokens``.
 
         Alpha and dropout are named where they are not the default, so that two different
         configurations never share a label.
         """
         targets = ",".join(_SHORT.get(name, name) for name in self.target_modules)
+        targets += f" + {','.join(self.modules_to_save)}" if self.modules_to_save else ""
         kind = ("DoRA " if self.use_dora else "") + ("rsLoRA " if self.use_rslora else "")
         alpha = "" if self.alpha == 2 * self.r else f" alpha={self.alpha:g}"
         dropout = "" if self.dropout == DEFAULT_DROPOUT else f" dropout={self.dropout:g}"
         return f"{kind}r={self.r} {targets}{alpha}{dropout}"
 
     def to_dict(self) -> dict[str, Any]:
-        """The specification's dictionary form; flags appear only when set."""
+        """The specification's dictionary form; flags and ``modules_to_save`` only when set."""
         values = asdict(self)
         values["target_modules"] = (
             ALL_LINEAR if self.target_modules == (ALL_LINEAR,) else list(self.target_modules)
         )
-        return {k: v for k, v in values.items() if v is not False}
+        values["modules_to_save"] = list(self.modules_to_save)
+        return {k: v for k, v in values.items() if v is not False and v != []}
 
 
 def parse_adapter(raw: object, where: str = "lora_configurations[0]") -> AdapterSettings:
@@ -64,13 +68,22 @@ def parse_adapter(raw: object, where: str = "lora_configurations[0]") -> Adapter
     if isinstance(r, bool) or not isinstance(r, int) or r < 1:
         raise ConfigError(f"{where}.r: rank must be a whole number of at least 1, got {r!r}")
     alpha = _number(raw.get("alpha", 2 * r), f"{where}.alpha", low=0.0)
+    targets = _modules(raw.get("target_modules"), f"{where}.target_modules", _TARGETS_RULE)
+    saved = _saved(raw.get("modules_to_save"), f"{where}.modules_to_save")
+    twice = sorted(set(targets) & set(saved))
+    if twice:
+        raise ConfigError(
+            f"{where}.modules_to_save: {twice[0]} is a target module too; a module is adapted or "
+            "trained whole, not both"
+        )
     return AdapterSettings(
         r=r,
         alpha=int(alpha) if alpha == int(alpha) else alpha,  # 16.0 is 16: one cell, one id
-        target_modules=_targets(raw.get("target_modules"), f"{where}.target_modules"),
+        target_modules=targets,
         dropout=_number(raw.get("dropout", DEFAULT_DROPOUT), f"{where}.dropout", 0.0, 1.0, True),
         use_dora=_flag(raw.get("use_dora", False), f"{where}.use_dora"),
         use_rslora=_flag(raw.get("use_rslora", False), f"{where}.use_rslora"),
+        modules_to_save=saved,
     )
 
 
@@ -85,10 +98,15 @@ def _number(
     return value  # type: ignore[return-value]
 
 
-def _targets(value: object, where: str) -> tuple[str, ...]:
+def _saved(value: object, where: str) -> tuple[str, ...]:
+    none = value is None or value == []
+    return () if none else _modules(value, where, "name at least one module, or leave it out")
+
+
+def _modules(value: object, where: str, rule: str) -> tuple[str, ...]:
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not names:
-        raise ConfigError(f"{where}: name at least one module, or all-linear; got {value!r}")
+        raise ConfigError(f"{where}: {rule}; got {value!r}")
     if not all(isinstance(name, str) and name for name in names):
         raise ConfigError(f"{where}: must be module names, got {value!r}")
     if len(set(names)) != len(names):

@@ -29,7 +29,9 @@ from .evaluation import evaluate
 from .measure.environment import accelerator_in_use, describe_environment
 from .measure.memory import MemoryTracker
 from .plan import Cell
+from .probes import evaluate_probes
 from .results import FAILED, OK, CellRecord
+from .samples import generate_samples
 from .training import TrainSettings, settings_of, train
 
 EventHook = Callable[[dict[str, Any]], None]  # {"event": "phase" | "step", ...}
@@ -81,9 +83,12 @@ class CellRun:
             self._fail(OutOfMemoryCell.kind if out else "error", error)
 
     @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Time one phase into ``record.seconds``, added to what it took before."""
-        self.on_event({"event": "phase", "name": name})
+    def phase(self, name: str, shown: str = "") -> Iterator[None]:
+        """Time one phase into ``record.seconds``, added to what it took before.
+
+        ``shown`` is the name that a watcher hears, where it is another.
+        """
+        self.on_event({"event": "phase", "name": shown or name})
         start = time.perf_counter()
         try:
             yield
@@ -195,6 +200,27 @@ class CellRun:
                 self.record.saved = _saved_size(model)
             except OSError:  # a full disk costs the size on disk, not the finished training
                 traceback.print_exc()
+        self.probe_and_sample(model)
+
+    def probe_and_sample(self, model: Any) -> None:
+        """Loss on the probe texts, and continuations of the prompts, where the cell asks for them.
+
+        Neither counts as training or evaluation time.
+        """
+        cell = self.cell
+        if cell.probes:
+            with self.phase("probes", shown="evaluate"):
+                self.record.probes = evaluate_probes(
+                    model, self.tokenizer, cell.max_length, cell.precision, self.pad
+                )
+        if cell.samples:
+            with self.phase("samples", shown="evaluate"):
+                try:
+                    self.record.samples = generate_samples(
+                        model, self.tokenizer, cell.samples, self.pad
+                    )
+                except Exception:  # a model that cannot write costs its samples, not its figures
+                    traceback.print_exc()
 
     def finish(self) -> CellRecord:
         """Close the record."""
@@ -234,6 +260,7 @@ def _run_base(run: CellRun) -> None:
         run.record.evaluation = evaluate(model, held_out, run.cell.precision, run.pad)
     if split.validation:
         _validate_base(run, model, split)
+    run.probe_and_sample(model)
 
 
 def _validate_base(run: CellRun, model: Any, split: Split) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import cli_estimate, cli_sizes
+from . import cli_estimate, cli_import, cli_recommend, cli_sizes
 from .cli_output import Json, Lang, choose_language, print_json, say
 from .errors import ConfigError, LoraBenchError
 
@@ -216,6 +216,8 @@ def doctor(
 
 cli_sizes.register(app)
 cli_estimate.register(app)
+cli_recommend.register(app)
+cli_import.register(app)
 
 
 def main() -> None:

@@ -35,6 +35,14 @@ RESERVED_TRAINER_ARGS = {
     "auto_find_batch_size", "group_by_length", "train_sampling_strategy",
     "logging_strategy", "logging_steps", "logging_nan_inf_filter",
 }  # fmt: skip
+DEFAULT_SAMPLES = [
+    "技術解説: 音声合成では、",
+    "研究背景: 近年、倉庫で働く運搬ロボットの",
+    "概要: 故障に強い仕組みを作るには、",
+]
+# Fields that a configuration stored by an older version lacks, with what it then did.
+_LATER_FIELDS: dict[str, Any] = {"probes": False, "samples": []}
+_MISSING_BEFORE = {*_LATER_FIELDS, "search", "estimate_scale"}
 SPEC_CONFIGURATIONS: list[dict[str, Any]] = [
     {"r": 4, "alpha": 8, "target_modules": ["q_proj", "v_proj"]},
     {"r": 8, "alpha": 16, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]},
@@ -89,6 +97,8 @@ class LoRABenchmarkConfig:
     time_limit_minutes: float | None = None  # per cell
     trust_remote_code: bool = False  # never on unless asked
     estimate_scale: bool = True  # predict the claim's own scale after the cells
+    probes: bool = True  # loss on everyday English and Japanese, before and after
+    samples: list[str] = field(default_factory=lambda: [*DEFAULT_SAMPLES])  # prompts to continue
 
     def __post_init__(self) -> None:
         """Check every field. Raises ConfigError."""
@@ -156,7 +166,7 @@ def load_config(
     if not isinstance(data, Mapping):
         raise ConfigError(f"{where}: must be a mapping of fields, got {type(data).__name__}")
     known = [f.name for f in dataclasses.fields(LoRABenchmarkConfig)]
-    merged = {**data, **overrides}
+    merged = {**_later_fields(data), **data, **overrides}
     for key in merged:
         if key not in known:
             raise ConfigError(f"{where}: unknown key {key!r}{_suggest(str(key), known)}")
@@ -166,6 +176,17 @@ def load_config(
         return LoRABenchmarkConfig(**merged)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
+
+
+def _later_fields(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What a complete configuration of an older version leaves out, as that version acted.
+
+    A run stores its configuration complete; read by today's defaults it would ask for cells that
+    the run never had, and the records that are there would belong to nothing.
+    """
+    known = {f.name for f in dataclasses.fields(LoRABenchmarkConfig)}
+    complete = known - _MISSING_BEFORE <= set(data)
+    return {k: v for k, v in _LATER_FIELDS.items() if complete and k not in data}
 
 
 def _rates_that_remain(data: Mapping[str, Any], configurations: Any) -> Any:
@@ -227,8 +248,11 @@ def _check(c: LoRABenchmarkConfig) -> None:
     _check_trainer_args(c)
     limit = c.time_limit_minutes
     _require(limit is None or _positive(limit), "time_limit_minutes", "minutes above 0", c)
-    for name in ("trust_remote_code", "estimate_scale"):
+    for name in ("trust_remote_code", "estimate_scale", "probes"):
         _require(isinstance(getattr(c, name), bool), name, "true or false", c)
+    prompts = isinstance(c.samples, list) and all(_text(prompt) for prompt in c.samples)
+    _require(prompts, "samples", "a list of prompts: texts that are not empty; [] for none", c)
+    _require(len(set(c.samples)) == len(c.samples), "samples", "distinct prompts", c)
     _require(isinstance(c.launcher, Mapping), "launcher", "a mapping", c)
     isolation = c.launcher.get("isolation", "auto")
     _require(
@@ -343,6 +367,10 @@ def _plain(value: object, depth: int = 0) -> bool:
     if isinstance(value, list | tuple):
         return all(_plain(item, depth + 1) for item in value)
     return value is None or isinstance(value, str | bool | int | float)
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _whole(value: object) -> bool:

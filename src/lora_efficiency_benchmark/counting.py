@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from . import methods as methods_module
+from .adapter_modules import check_targets
 from .adapters import AdapterSettings, parse_adapter
 from .architectures import architecture_of
 from .config import SPEC_CONFIGURATIONS
 from .errors import TargetModulesError
 from .methods import Method
-from .models import Counts, check_targets, count
+from .models import Counts, count
 from .structure import apply_method, build_structure
 from .units import to_mib
 

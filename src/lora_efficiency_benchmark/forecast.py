@@ -17,6 +17,8 @@ from typing import Any
 from .plan import Cell
 from .yaml_io import load_yaml_file
 
+_PROBE_TEXTS, _PROBE_TOKENS = 48, 65  # in all; of one, about
+_SAMPLE_TOKENS = 1500  # evaluated tokens that take about as long as one continuation of 48 tokens
 _REFERENCE = Path(__file__).parent / "presets" / "reference_speed.yaml"
 
 
@@ -43,6 +45,9 @@ def forecast_seconds(cell: Cell) -> float:
     elif cell.kind != "memory":
         passes = ceil(cell.training_steps / cell.eval_steps) if cell.kind == "train" else 1
         evaluation = passes * evaluated_tokens * speed["evaluate_seconds_per_token"]
+    beside = _PROBE_TEXTS * min(cell.max_length, _PROBE_TOKENS) if cell.probes else 0
+    beside += _SAMPLE_TOKENS * len(cell.samples)
+    evaluation += beside * speed["evaluate_seconds_per_token"]
     return float(speed["fixed_seconds"] + training + evaluation)
 
 

@@ -52,9 +52,11 @@ def train_in_process(
         run.adopt(model, tokenizer)
         with run.guard():
             if kind == "base":
-                with run.phase("evaluate"), _adapter_off(model):
-                    found = evaluate(model, held_out, run.cell.precision, run.pad)
-                run.record.evaluation = found
+                with _adapter_off(model):
+                    with run.phase("evaluate"):
+                        found = evaluate(model, held_out, run.cell.precision, run.pad)
+                    run.record.evaluation = found
+                    run.probe_and_sample(model)
             elif kind == "memory":
                 with _state_kept(model):
                     run.memory_pass(model, examples)

@@ -59,6 +59,7 @@ def lora(adapter: AdapterSettings) -> Method:
         f"targets={'+'.join(adapter.target_modules)}",
         f"dropout={adapter.dropout:g}",
         *(f"{name}=true" for name, on in flags.items() if on),
+        *([f"save={'+'.join(adapter.modules_to_save)}"] if adapter.modules_to_save else []),
     ]
     return Method("lora", adapter, text="lora:" + ",".join(parts))
 
@@ -132,4 +133,5 @@ _READERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "dropout": ("dropout", float),
     "dora": ("use_dora", _flag),
     "rslora": ("use_rslora", _flag),
+    "save": ("modules_to_save", lambda value: value.split("+")),
 }

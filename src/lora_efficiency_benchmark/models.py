@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from .adapter_modules import check_adapter, embedding_ends, has_conv1d, lost_tie
 from .adapters import ALL_LINEAR, AdapterSettings
 from .architectures import find_architecture
-from .errors import ModelError, TargetModulesError, first_line
+from .errors import ModelError, first_line
 from .model_cache import (
     default_model_facts,
     ensure_default_model,
@@ -132,11 +132,12 @@ def load_failure(name: str, error: Exception) -> str:
 def create_lora_model(model: Any, adapter: AdapterSettings) -> Any:
     """Wrap a base model with a LoRA adapter (PEFT), targets checked first.
 
-    Raises TargetModulesError when a target matches no module.
+    Tied embeddings stay tied where they are trained whole. Raises TargetModulesError when a name
+    matches no module, ConfigError where a tie cannot be kept.
     """
     from peft import LoraConfig, TaskType, get_peft_model
 
-    check_targets(model, adapter.target_modules)
+    saved, tied = check_adapter(model, adapter)
     everything = adapter.target_modules == (ALL_LINEAR,)
     config = LoraConfig(
         task_type=TaskType.CAUSAL_LM,
@@ -149,52 +150,13 @@ def create_lora_model(model: Any, adapter: AdapterSettings) -> Any:
         use_rslora=adapter.use_rslora,
         fan_in_fan_out=has_conv1d(model, adapter.target_modules),
         inference_mode=False,
+        modules_to_save=saved or None,
+        ensure_weight_tying=tied,
     )
-    return get_peft_model(model, config)
-
-
-def check_targets(model: Any, targets: Iterable[str], any_module: bool = False) -> None:
-    """Every named target must match a layer with a weight matrix, which is what LoRA adapts.
-
-    ``any_module`` also allows what other methods adapt, such as norms. PEFT itself is silent about
-    a target that matches nothing beside one that does. Raises TargetModulesError.
-    """
-    targets = list(targets)
-    if targets == [ALL_LINEAR]:
-        return
-    names = [n for n, module in model.named_modules() if any_module or _has_weight_matrix(module)]
-    missing = [t for t in targets if not any(_matches(n, t) for n in names)]
-    if missing:
-        raise TargetModulesError(
-            f"target_modules: {', '.join(missing)} match{'es' if len(missing) == 1 else ''} nothing"
-            f" in {type(model).__name__}; its linear layers: {', '.join(linear_layers(model))}"
-        )
-
-
-def has_conv1d(model: Any, targets: Any) -> bool:
-    """True where a target is a ``Conv1D`` (GPT-2), which stores its weight transposed.
-
-    ``targets`` is a list of names; anything else (a pattern, all-linear, None) means every layer.
-    """
-    names = targets if isinstance(targets, list | tuple) and ALL_LINEAR not in targets else None
-    layers = (n for n, module in model.named_modules() if type(module).__name__ == "Conv1D")
-    return any(names is None or any(_matches(n, t) for t in names) for n in layers)
-
-
-def _matches(module_name: str, target: str) -> bool:
-    return module_name == target or module_name.endswith("." + target)
-
-
-def _has_weight_matrix(module: Any) -> bool:
-    weight = getattr(module, "weight", None)
-    return isinstance(weight, torch.Tensor) and weight.dim() >= 2
-
-
-def linear_layers(model: Any) -> list[str]:
-    """Distinct last names of the linear layers, in model order."""
-    kinds = ("Linear", "Conv1D", "Linear4bit", "Linear8bitLt")
-    found = (n.rsplit(".", 1)[-1] for n, m in model.named_modules() if type(m).__name__ in kinds)
-    return list(dict.fromkeys(found))
+    wrapped = get_peft_model(model, config)
+    if tied and embedding_ends(wrapped)[0].weight is not embedding_ends(wrapped)[1].weight:
+        raise lost_tie(model)
+    return wrapped
 
 
 def count_parameters(model: Any) -> tuple[int, int]:

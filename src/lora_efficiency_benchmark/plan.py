@@ -25,6 +25,7 @@ LORA = "lora"
 CONTROLLED = "controlled"
 AS_PRACTISED = "as-practised"
 MEMORY_STEPS = 3
+PROBES_EDITION = 1  # of the texts in presets/probes: other texts are other cells
 SEARCH_SEED = 1_000_003  # data order of the trials, which is that of no run
 _SLUG_LENGTH = 60  # the id is a file name, and a label may list any number of modules
 
@@ -51,6 +52,8 @@ class Cell:
     trainer_args: dict[str, Any]
     trust_remote_code: bool = False
     validation_size: int = 0  # texts kept for the search of learning rates
+    probes: int = 0  # edition of the probe texts that are evaluated, 0 for none
+    samples: tuple[str, ...] = ()  # prompts to continue
 
     @property
     def label(self) -> str:
@@ -71,8 +74,9 @@ class Cell:
         """Plain data; ``from_dict`` restores it."""
         values = asdict(self)
         values["adapter"] = self.adapter.to_dict() if self.adapter else None
-        if not self.validation_size:  # a cell without has the id it always had
-            del values["validation_size"]
+        for name in ("validation_size", "probes", "samples"):
+            if not values[name]:  # a cell without has the id it always had
+                del values[name]
         return values
 
     @classmethod
@@ -81,7 +85,11 @@ class Cell:
         from .adapters import parse_adapter
 
         adapter = values.get("adapter")
-        return cls(**{**values, "adapter": parse_adapter(adapter) if adapter else None})
+        restored = {
+            "adapter": parse_adapter(adapter) if adapter else None,
+            "samples": tuple(values.get("samples") or ()),
+        }
+        return cls(**{**values, **restored})
 
 
 def expand(config: LoRABenchmarkConfig, rates: Mapping[str, float] | None = None) -> list[Cell]:
@@ -150,6 +158,7 @@ def _cell(
     if reading == AS_PRACTISED and adapter is not None:
         precision = practised_lora_precision(config)
     base = kind == "base"
+    scored = kind in ("base", "train")  # cells that end with a model to look at
     return Cell(
         kind=kind,
         model_name=config.model_name,
@@ -171,4 +180,6 @@ def _cell(
         trainer_args={} if base else dict(config.trainer_args),
         trust_remote_code=config.trust_remote_code,
         validation_size=config.searched.validation_size if config.searched else 0,
+        probes=PROBES_EDITION if config.probes and scored else 0,
+        samples=tuple(config.samples) if scored and seed == 0 else (),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import bf16_matmul, models
+from .adapter_modules import check_adapter
 from .config import LoRABenchmarkConfig
 from .dataset import load_split
 from .errors import ConfigError
@@ -25,7 +26,7 @@ def preflight(config: LoRABenchmarkConfig) -> dict[str, Any]:
     """
     model, tokenizer = load_model_structure(config.model_name, config.trust_remote_code)
     for adapter in config.adapters:
-        models.check_targets(model, adapter.target_modules)
+        check_adapter(model, adapter)
     _check_length(config, model)
     on_accelerator = accelerator_in_use()
     trained = next(cell for cell in expand(config) if cell.kind == "train")

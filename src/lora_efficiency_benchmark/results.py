@@ -69,6 +69,8 @@ class CellRecord:
     evaluation: dict[str, Any] | None = None
     validation: dict[str, Any] | None = None  # as ``evaluation``, on the texts of the search
     saved: dict[str, Any] | None = None
+    probes: dict[str, Any] | None = None  # as ``evaluation``, a block a language
+    samples: list[dict[str, str]] | None = None  # {"prompt", "text"}
     seconds: dict[str, float] = field(default_factory=dict)
     estimate: dict[str, Any] | None = None
 
@@ -80,10 +82,10 @@ class CellRecord:
     def add_wall_seconds(self, wall: float) -> None:
         """Note the seconds the caller waited, and what of them was not the cell's own work.
 
-        ``fixed`` is everything but training, evaluation, saving and the data audit: starting the
-        process, imports, loading, tokenising, bookkeeping.
+        ``fixed`` is everything but training, evaluation, saving, probes, samples and the data
+        audit: starting the process, imports, loading, tokenising, bookkeeping.
         """
-        work = ("train", "evaluate", "save", "audit")
+        work = ("train", "evaluate", "save", "audit", "probes", "samples")
         self.seconds["wall"] = wall
         self.seconds["fixed"] = wall - sum(self.seconds.get(name, 0.0) for name in work)
 

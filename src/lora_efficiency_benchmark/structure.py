@@ -14,17 +14,11 @@ from typing import Any
 
 import torch
 
+from .adapter_modules import check_targets, has_conv1d
 from .architectures import Architecture, find_architecture
 from .errors import ConfigError, ModelError, TargetModulesError, first_line
 from .methods import Method
-from .models import (
-    WEIGHT_DTYPES,
-    check_targets,
-    create_lora_model,
-    has_conv1d,
-    load_failure,
-    resolve_model,
-)
+from .models import WEIGHT_DTYPES, create_lora_model, load_failure, resolve_model
 
 _LOADING = (OSError, ValueError, ImportError, KeyError)
 

@@ -1,7 +1,7 @@
 """One claim over all configurations (row 5): the specification's mean rule, and what it hides.
 
 The mean of all configurations (and data sizes, where the metric depends on them) is held against
-the thresholds. For a noisy metric the mean is formed seed by seed and judged by its interval.
+the thresholds. For a noisy metric the mean over configurations is judged by its own interval.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..claims import Claim
-from .intervals import mean_interval
+from .contrasts import mean_of_ratios
+from .intervals import ratio_interval
 from .metrics import Measurement
 from .values import NOT_MEASURED, UNDECIDED, ClaimVerdict, ConfigurationVerdict
-from .verdicts import judge_configuration, judge_interval, judge_value
+from .verdicts import judge_configuration, judge_interval, judge_value, undecided
 from .wording import NOTHING, Text, listing, quantity, stated
 
 
@@ -71,8 +72,9 @@ def _judge_mean(
     means = [m.value for m in measured if m.value is not None]
     mean = math.fsum(means) / len(means)
     bounds = {m.bound for m in measured} - {None}
+    open_text = NOTHING
     if claim.noisy:
-        verification = judge_interval(claim, mean_interval(_means_by_seed(measured)))
+        verification, open_text = _judge_noisy_mean(claim, measured)
     elif len(bounds) > 1:
         mean_of_bounds = Text(
             "some values are lower and some upper bounds", "下限と上限の値が混在している"
@@ -80,22 +82,23 @@ def _judge_mean(
         return None, UNDECIDED, mean_of_bounds
     else:
         verification = judge_value(claim, mean, next(iter(bounds), None))
-    return mean, verification, _what_the_mean_hides(claim, verification, entries)
+    return mean, verification, _what_the_mean_hides(claim, entries, open_text)
 
 
-def _means_by_seed(measured: Sequence[Measurement]) -> list[float]:
-    """The mean over configurations, once for every seed that all of them have."""
-    common = set.intersection(*(set(m.values) for m in measured))
-    return [math.fsum(m.values[s] for m in measured) / len(measured) for s in sorted(common)]
+def _judge_noisy_mean(claim: Claim, measured: Sequence[Measurement]) -> tuple[str, Text]:
+    """By the interval of the mean over configurations, which share seeds and texts."""
+    ratio = mean_of_ratios([m.ratio for m in measured if m.ratio is not None])
+    if ratio is None:
+        return UNDECIDED, Text("no seed is common to all", "すべてに共通するシードがない")
+    verification = judge_interval(claim, ratio_interval(ratio))
+    return verification, undecided(claim, ratio)[0] if verification == UNDECIDED else NOTHING
 
 
 def _what_the_mean_hides(
-    claim: Claim, verification: str, entries: Sequence[ConfigurationVerdict]
+    claim: Claim, entries: Sequence[ConfigurationVerdict], open_text: Text
 ) -> Text:
     """One sentence: how many configurations miss what, the range, and what is still open."""
-    parts = [misses(claim, entries), value_range(claim, entries)]
-    if verification == UNDECIDED:
-        parts.append(_undecided_summary(entries))
+    parts = [misses(claim, entries), value_range(claim, entries), open_text]
     bounded = [e.configuration for e in entries if e.bound]
     if bounded:
         names = listing(bounded)
@@ -143,15 +146,3 @@ def value_range(claim: Claim, entries: Sequence[ConfigurationVerdict]) -> Text:
 def _exact(entries: Sequence[ConfigurationVerdict]) -> list[float]:
     """The values that are no bounds: a bound below a threshold does not show that it is missed."""
     return [e.value for e in entries if e.value is not None and e.bound is None]
-
-
-def _undecided_summary(entries: Sequence[ConfigurationVerdict]) -> Text:
-    undecided = [e for e in entries if e.verification == UNDECIDED]
-    needed = [e.seeds_needed for e in undecided if e.seeds_needed is not None]
-    if not needed:
-        return NOTHING
-    most = max(needed)
-    if all(e.num_seeds <= 1 for e in undecided):
-        en = f"one seed decides nothing, about {most} would"
-        return Text(en, f"1シードでは判定できず約{most}シード必要")
-    return Text(f"about {most} seeds would decide", f"判定には約{most}シード必要")

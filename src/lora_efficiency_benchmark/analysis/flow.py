@@ -12,14 +12,17 @@ from .claim_verdicts import judge_claim
 from .estimated import judge_estimates
 from .estimator import estimator_error
 from .findings import Findings
+from .forgetting import forgetting
 from .joint import judge_joint
 from .learning_rates import learning_rate_curves
+from .matched import matched_arms
 from .metrics import measure
 from .pairing import Comparison, compare_arms
 from .rows import arm_summaries, failures, result_rows
 from .selection import Selection, select
 from .values import Analysis
 from .warnings import find_warnings
+from .written import samples
 
 
 def analyze(
@@ -57,6 +60,9 @@ def analyze(
         estimated_claims=judge_estimates(claims, estimates),
         estimator=estimator_error(selection.of_kind("memory")),
         learning_rates=curves,
+        matched=matched_arms(comparison),
+        forgetting=forgetting(comparison),
+        samples=samples(comparison),
     )
 
 

@@ -10,20 +10,29 @@ A configuration is as good as its worst claim. The answer is
 
 Once a deterministic claim rules a configuration out, no number of seeds brings it back: "none meets
 all" is then decided while quality is still open. PARTIAL is the best that remains possible in that
-case, and the reason says so.
+case, and the reason says so. The same holds where the interval of a noisy claim lies below
+verified_at and only crosses partial_at.
 
-Asking for *any* of m configurations gives chance m tries, so a noisy claim counts as VERIFIED here
-only if it is at confidence 1 - 0.05/m (Bonferroni). Within one configuration all claims must hold
-at once, which needs no further correction (intersection-union test).
+The two directions ask different questions, so the ends of an interval have their own confidence:
+
+    at least  "any of m configurations" gives chance m tries: 1 - 0.05/m (Bonferroni) for the lower
+              end. Within one configuration all claims must hold, which needs no correction.
+    below     "none" is wrong only if the one that does hold was ruled out: no correction for m. But
+              any of k noisy claims can rule a configuration out: 1 - 0.05/k for the upper end.
+
+Either way the joint verdict errs in at most one case of forty. m counts the configurations that
+chance could let pass, at every data size: not those that a deterministic claim rules out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ..claims import Claim
 from .claim_verdicts import JudgedClaim
-from .intervals import LEVEL
+from .intervals import LEVEL, plan
+from .metrics import Measurement
 from .sentences import Headline, headline
 from .values import (
     FAILED,
@@ -38,6 +47,7 @@ from .verdicts import judge_configuration
 from .wording import Text, listing, plural
 
 WORST_FIRST = (FAILED, PARTIAL, UNDECIDED, NOT_MEASURED, VERIFIED)
+_Levels = tuple[float, float]  # confidence of the lower and of the upper end of intervals
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,7 @@ class Candidate:
     configuration: str
     dataset_size: int | None
     entries: dict[str, ConfigurationVerdict | None]  # claim id -> verdict; None: no such figure
+    missed: frozenset[str] = frozenset()  # claim ids that it cannot meet any more
 
     @property
     def statuses(self) -> dict[str, str]:
@@ -55,8 +66,9 @@ class Candidate:
 
     @property
     def verification(self) -> str:
-        """That of its worst claim."""
-        return min(self.statuses.values(), key=WORST_FIRST.index)
+        """That of its worst claim; where one is missed for good, PARTIAL is the best possible."""
+        worst = min(self.statuses.values(), key=WORST_FIRST.index)
+        return PARTIAL if self.missed and worst != FAILED else worst
 
     @property
     def seeds_needed(self) -> int | None:
@@ -124,24 +136,56 @@ def _candidates(joint: Sequence[JudgedClaim]) -> list[Candidate]:
     # A configuration with figures at data sizes needs no entry without one.
     sized = {name for name, size in places if size is not None}
     kept = [p for p in places if p[1] is not None or p[0] not in sized]
-    tries = max(1, len(kept))
-    return [
-        Candidate(name, size, {c.claim.id: _entry(c, name, size, tries) for c in joint})
-        for name, size in kept
-    ]
+    exact = [claim for claim in joint if not claim.claim.noisy]
+    tries = _tries([_candidate(exact, *place, (LEVEL, LEVEL)) for place in kept], exact)
+    levels = 1 - (1 - LEVEL) / max(1, tries), 1 - (1 - LEVEL) / max(1, len(joint) - len(exact))
+    return [_candidate(joint, *place, levels) for place in kept]
+
+
+def _tries(candidates: Sequence[Candidate], joint: Sequence[JudgedClaim]) -> int:
+    """Configurations that chance could let pass: no deterministic claim rules them out."""
+    exact = {claim.claim.id for claim in joint if not claim.claim.noisy}
+    return sum(not candidate.missed & exact for candidate in candidates)
+
+
+def _candidate(
+    joint: Sequence[JudgedClaim], name: str, size: int | None, levels: _Levels
+) -> Candidate:
+    entries = {c.claim.id: _entry(c, name, size, levels) for c in joint}
+    missed = {c.claim.id for c in joint if _is_missed(c.claim, entries[c.claim.id])}
+    return Candidate(name, size, entries, frozenset(missed))
 
 
 def _entry(
-    judged: JudgedClaim, name: str, size: int | None, tries: int
+    judged: JudgedClaim, name: str, size: int | None, levels: _Levels
 ) -> ConfigurationVerdict | None:
     pairs = zip(judged.measurements, judged.verdict.per_configuration, strict=True)
     for measurement, entry in pairs:
         if measurement.configuration == name and measurement.dataset_size in (None, size):
-            if judged.claim.noisy and entry.verification == VERIFIED:
-                strict = 1 - (1 - LEVEL) / tries
-                return judge_configuration(judged.claim, measurement, strict)
-            return entry
+            return _corrected(judged.claim, measurement, levels) or entry
     return None
+
+
+def _corrected(
+    claim: Claim, measurement: Measurement, levels: _Levels
+) -> ConfigurationVerdict | None:
+    """A noisy claim at the levels of the joint question; None for what has no interval."""
+    if measurement.ratio is None:
+        return None
+    entry = judge_configuration(claim, measurement, *levels)
+    if entry.verification != UNDECIDED:
+        return entry
+    # Here only verified_at matters: whether it is PARTIAL or FAILED need not be settled.
+    found = plan(measurement.ratio, (claim.verified_at,), *levels)
+    return replace(entry, seeds_needed=found.seeds)
+
+
+def _is_missed(claim: Claim, entry: ConfigurationVerdict | None) -> bool:
+    """True where the claim is decided against, be it as PARTIAL or as FAILED."""
+    if entry is None or entry.verification in (VERIFIED, NOT_MEASURED):
+        return False
+    below = entry.ci95 is not None and entry.ci95[1] < claim.verified_at
+    return entry.verification != UNDECIDED or below
 
 
 def _distance(candidate: Candidate, joint: Sequence[JudgedClaim]) -> tuple[int, float, int]:
@@ -176,29 +220,35 @@ def _reason(
             "未測定: " + listing([c.text["ja"] for c in missing]).ja,
         )
     if verification == VERIFIED:
-        names = listing([c.configuration for c in candidates if c.verification == VERIFIED])
+        names = _names(candidates, VERIFIED)
         return Text(f"met by {names.en}", f"すべて満たす設定: {names.ja}")
     if verification == UNDECIDED:
-        return _open_reason(candidates)
+        return _open_reason(candidates, _tries(candidates, joint))
     return _decided_reason(verification, candidates, joint)
+
+
+def _names(candidates: Sequence[Candidate], *verifications: str) -> Text:
+    """Each configuration once, whatever its data sizes."""
+    found = [c.configuration for c in candidates if c.verification in verifications]
+    return listing(list(dict.fromkeys(found)))
 
 
 def _unmeasured(claim_id: str, candidates: Sequence[Candidate]) -> bool:
     return not candidates or any(c.statuses[claim_id] == NOT_MEASURED for c in candidates)
 
 
-def _open_reason(candidates: Sequence[Candidate]) -> Text:
-    names = listing(
-        [c.configuration for c in candidates if c.verification in (UNDECIDED, NOT_MEASURED)]
-    )
-    corrected = len(candidates)
+def _open_reason(candidates: Sequence[Candidate], corrected: int) -> Text:
+    names = _names(candidates, UNDECIDED, NOT_MEASURED)
     needed = [c.seeds_needed for c in candidates if c.verification == UNDECIDED]
     known = [n for n in needed if n is not None]
     en = f"still possible: {names.en}"
     ja = f"まだ可能性がある設定: {names.ja}"
-    if known:
+    if known and len(known) == len(needed):
         en += f"; about {plural(max(known), 'seed')} would decide"
         ja += f"(判定には約{max(known)}シード必要)"
+    elif needed:
+        en += "; for some, seeds alone would not decide"
+        ja += "(シードを増やすだけでは判定できない設定がある)"
     if corrected > 1:
         en += f"; intervals are corrected for {corrected} configurations"
         ja += f"。信頼区間は{corrected}通りの比較に合わせて補正済み"
@@ -212,7 +262,7 @@ def _decided_reason(
     total = len(candidates)
     counts = []
     for claim in joint:
-        out = sum(c.statuses[claim.claim.id] in (FAILED, PARTIAL) for c in candidates)
+        out = sum(claim.claim.id in c.missed for c in candidates)
         if out:
             counts.append((claim.claim, out))
     en = ", ".join(f'"{c.text["en"]}" is missed by {n} of {total}' for c, n in counts)

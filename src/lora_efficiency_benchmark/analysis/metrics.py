@@ -9,14 +9,15 @@ time_ratio                 seconds of the optimizer steps, full / LoRA
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..claims import Claim
 from ..plan import AS_PRACTISED, CONTROLLED
 from ..results import OK, CellRecord
-from .intervals import gain_retention_sd, time_ratio_sd
-from .pairing import Arm, Comparison, Pair, eval_loss, memory_differences, number
+from .contrasts import Document, Moments, PairedRatio
+from .intervals import LOSS_SD, TIME_RELATIVE_SD
+from .pairing import Arm, Comparison, Pair, documents, eval_loss, memory_differences, number
 from .wording import NOTHING, Text
 
 OUT_OF_MEMORY = "out_of_memory"
@@ -28,15 +29,17 @@ class Measurement:
 
     configuration: str
     dataset_size: int | None = None
-    values: dict[int, float] = field(default_factory=dict)  # seed -> value
-    planned_sd: float | None = None  # of one value, for noisy metrics
+    values: dict[int, float] = field(default_factory=dict)  # seed -> value; to be shown
+    ratio: PairedRatio | None = None  # what a noisy metric is judged by
     bound: str | None = None  # "lower" | "upper" where an arm ran out of memory
     cells: tuple[str, ...] = ()
     reason: Text = NOTHING  # why there is no value, or how the value is meant
 
     @property
     def value(self) -> float | None:
-        """Mean over seeds."""
+        """The ratio of the means over seeds; of a deterministic metric its value."""
+        if self.ratio is not None:
+            return self.ratio.value
         return math.fsum(self.values.values()) / len(self.values) if self.values else None
 
 
@@ -121,47 +124,72 @@ def _memory_bound(
 
 
 def gain_retention(comparison: Comparison, arm: Arm) -> Measurement:
-    """Share of full fine-tuning's improvement that the arm reaches, by seed."""
-    pairs = comparison.pairs(arm)
+    """Share of full fine-tuning's improvement that the arm reaches, over the paired seeds."""
     base = eval_loss(comparison.base) if comparison.base is not None else None
-    if base is None:
+    if comparison.base is None or base is None:
         return _none(arm, "no base loss", "学習前の損失がない", size=True)
-    values, gains = {}, {}
+    lora: dict[int, float] = {}
+    full: dict[int, float] = {}
     used: list[Pair] = []
-    for pair in pairs:
-        full, lora = eval_loss(pair.full), eval_loss(pair.lora)
-        if full is None or lora is None:
-            continue
-        if base - full <= 0:
-            # Leaving such a seed out would keep only the runs in which full did well.
-            return _none(
-                arm,
-                f"full fine-tuning gained nothing (seed {pair.seed})",
-                f"フルファインチューニングに改善がない(シード{pair.seed})",
-                size=True,
-            )
-        values[pair.seed], gains[pair.seed] = (base - lora) / (base - full), base - full
-        used.append(pair)
-    return _paired(comparison, arm, values, used, lambda v: gain_retention_sd(v, _mean(gains)))
+    for pair in comparison.pairs(arm):
+        a, f = eval_loss(pair.lora), eval_loss(pair.full)
+        if a is not None and f is not None:
+            lora[pair.seed], full[pair.seed] = base - a, base - f
+            used.append(pair)
+    if not used:
+        return _no_pairs(comparison, arm)
+    # A seed without a gain stays: leaving it out would keep only the runs in which full did well.
+    if math.fsum(full.values()) <= 0:
+        return _none(
+            arm,
+            "full fine-tuning gained nothing",
+            "フルファインチューニングに改善がない",
+            size=True,
+        )
+    planned = Moments(LOSS_SD**2, 0.0, LOSS_SD**2)
+    texts = _document_gains(comparison.base, used)
+    return _paired(arm, PairedRatio(lora, full, texts, planned), used)
+
+
+def _document_gains(base: CellRecord, pairs: Sequence[Pair]) -> tuple[Document, ...]:
+    """What every held-out text adds to both gains, means over seeds; empty where unknown."""
+    before = documents(base)
+    rows = [(documents(pair.lora), documents(pair.full)) for pair in pairs]
+    known = [(a, f) for a, f in rows if a and f and before and len(a) == len(f) == len(before)]
+    if not before or len(known) < len(rows):
+        return ()
+    return tuple(
+        Document(
+            nats - math.fsum(a[i][0] for a, _ in known) / len(known),
+            nats - math.fsum(f[i][0] for _, f in known) / len(known),
+            tokens,
+        )
+        for i, (nats, tokens) in enumerate(before)
+    )
 
 
 def time_ratio(comparison: Comparison, arm: Arm) -> Measurement:
     """Training seconds of full over the arm's, from runs that had the machine to themselves."""
-    values: dict[int, float] = {}
+    full: dict[int, float] = {}
+    lora: dict[int, float] = {}
     used: list[Pair] = []
     pairs = comparison.pairs(arm)
     for pair in pairs:
         blocks = (pair.full.training, pair.lora.training)
-        full, lora = (number(block, "train_seconds") for block in blocks)
+        f, a = (number(block, "train_seconds") for block in blocks)
         exclusive = all((block or {}).get("exclusive") is True for block in blocks)
-        if full and lora and exclusive:
-            values[pair.seed] = full / lora
+        if f and a and exclusive:
+            full[pair.seed], lora[pair.seed] = f, a
             used.append(pair)
-    if pairs and not values:
+    if pairs and not used:
         return _none(
             arm, "other work ran on the machine", "測定中に他の処理が動いていた", size=True
         )
-    return _paired(comparison, arm, values, used, time_ratio_sd)
+    if not used:
+        return _no_pairs(comparison, arm)
+    sd_full, sd_lora = (TIME_RELATIVE_SD * _mean(side) for side in (full, lora))
+    planned = Moments(sd_full**2, 0.0, sd_lora**2)
+    return _paired(arm, PairedRatio(full, lora, planned=planned), used)
 
 
 def performance_retention(full: CellRecord, lora: CellRecord) -> float | None:
@@ -170,29 +198,23 @@ def performance_retention(full: CellRecord, lora: CellRecord) -> float | None:
     return None if a is None or b is None else math.exp(min(a - b, 700.0))
 
 
-def _paired(
-    comparison: Comparison,
-    arm: Arm,
-    values: dict[int, float],
-    pairs: Sequence[Pair],
-    planned: Callable[[float], float],
-) -> Measurement:
-    if not values:
-        full = comparison.full_arm(arm.dataset_size)
-        if full is None or not full.train:
-            return _none(
-                arm, "no result of full", "フルファインチューニングの結果がない", size=True
-            )
-        if not arm.train:
-            return _none(arm, "no result of this arm", "この設定の結果がない", size=True)
-        return _none(arm, "no comparable pair of runs", "比較できる組がない", size=True)
+def _paired(arm: Arm, ratio: PairedRatio, pairs: Sequence[Pair]) -> Measurement:
     return Measurement(
         arm.label,
         arm.dataset_size,
-        values,
-        planned_sd=planned(_mean(values)),
+        values=ratio.by_seed,
+        ratio=ratio,
         cells=tuple(cell for pair in pairs for cell in pair.cells),
     )
+
+
+def _no_pairs(comparison: Comparison, arm: Arm) -> Measurement:
+    full = comparison.full_arm(arm.dataset_size)
+    if full is None or not full.train:
+        return _none(arm, "no result of full", "フルファインチューニングの結果がない", size=True)
+    if not arm.train:
+        return _none(arm, "no result of this arm", "この設定の結果がない", size=True)
+    return _none(arm, "no comparable pair of runs", "比較できる組がない", size=True)
 
 
 def _none(

@@ -118,6 +118,18 @@ def eval_loss(record: CellRecord) -> float | None:
     return number(record.evaluation, "loss")
 
 
+def documents(record: CellRecord) -> list[tuple[float, float]] | None:
+    """Nats and tokens of every held-out text; None where they do not add up to the loss."""
+    rows = (record.evaluation or {}).get("documents") or []
+    found = [(number(row, "nats"), number(row, "tokens")) for row in rows]
+    known = [(nats, tokens) for nats, tokens in found if nats is not None and tokens is not None]
+    total, loss = math.fsum(tokens for _, tokens in known), eval_loss(record)
+    if len(known) < len(found) or not total or loss is None:
+        return None
+    same = math.isclose(math.fsum(nats for nats, _ in known) / total, loss, rel_tol=1e-6)
+    return known if same else None
+
+
 def _methods(records: Iterable[CellRecord]) -> list[AdapterSettings | None]:
     """Every method that was tried: full fine-tuning (None) first, then the smallest adapter."""
     sizes: dict[AdapterSettings | None, float] = {}

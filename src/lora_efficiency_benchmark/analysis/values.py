@@ -142,6 +142,23 @@ class ArmSummary:
 
 
 @dataclass(frozen=True)
+class MatchedArm:
+    """Share of the gain that a LoRA arm keeps, at equal steps and at equal training time."""
+
+    label: str
+    dataset_size: int
+    equal_steps: float | None
+    equal_steps_ci95: tuple[float, float] | None
+    equal_time: float | None  # both arms read at the faster one's total time
+    equal_time_ci95: tuple[float, float] | None
+    seconds: float | None  # that time, mean over seeds
+    num_seeds: int  # of the equal-time figure
+    cells: tuple[str, ...]
+    reason: str = ""  # why there is no figure at equal time
+    reason_ja: str = ""
+
+
+@dataclass(frozen=True)
 class RateTrial:
     """One short run of the search for learning rates."""
 
@@ -185,6 +202,42 @@ class RateCurve:
 
 
 @dataclass(frozen=True)
+class Forgetting:
+    """What one arm's training changed on one probe set: after - before, above 0 is worse."""
+
+    label: str
+    training_method: str
+    dataset_size: int
+    language: str  # of the texts: english | japanese
+    base_loss: float  # of the untouched model, nats per token
+    base_bits_per_byte: float
+    base_cell: str
+    loss_change: float  # nats per token, mean over seeds
+    bits_per_byte_change: float  # mean over seeds
+    per_seed: tuple[dict[str, Any], ...]
+    """``seed``, ``cell_id``, ``loss_change`` and ``bits_per_byte_change`` of each seed."""
+
+
+@dataclass(frozen=True)
+class SampleText:
+    """How one model continued a prompt. Untrusted: a model wrote it."""
+
+    label: str  # base, full, or the adapter's label
+    training_method: str | None  # None for base
+    dataset_size: int | None  # None for base
+    text: str
+    cell_id: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One prompt, and its continuations: the untouched model first, then every arm."""
+
+    prompt: str
+    texts: tuple[SampleText, ...]
+
+
+@dataclass(frozen=True)
 class Analysis:
     """Everything the report shows."""
 
@@ -201,6 +254,9 @@ class Analysis:
     estimated_claims: tuple[EstimatedClaim, ...] = ()  # never part of claims, joint or rows
     estimator: EstimatorError | None = None  # None where no record holds an estimate
     learning_rates: tuple[RateCurve, ...] = ()  # of the search, full fine-tuning first
+    matched: tuple[MatchedArm, ...] = ()  # LoRA arms at equal steps and at equal time
+    forgetting: tuple[Forgetting, ...] = ()  # every arm, data size and probe set
+    samples: tuple[Sample, ...] = ()  # one a prompt
 
     def to_dict(self) -> dict[str, Any]:
         """The document of ``analyze --json``: schema first, then these fields.

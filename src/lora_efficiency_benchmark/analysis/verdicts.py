@@ -1,44 +1,53 @@
 """From a measurement to the verdict on one configuration (row 5).
 
-Deterministic metrics are judged by value. Noisy ones are judged by the interval over seeds:
+Deterministic metrics are judged by value. Noisy ones are judged by their interval:
 
     VERIFIED   its lower end reaches verified_at
     FAILED     it lies wholly below partial_at
     PARTIAL    it lies wholly from partial_at to below verified_at
-    UNDECIDED  anything else, and always with one seed
+    UNDECIDED  anything else, always with one seed, and where full may have gained nothing
+
+For quality this is a test of non-inferiority with the margin 1 - verified_at, a share of the gain
+of full fine-tuning.
 """
 
 from __future__ import annotations
 
 from ..claims import Claim
-from .intervals import LEVEL, mean_interval, seeds_to_decide, standard_deviation
+from .contrasts import PairedRatio
+from .intervals import LEVEL, Plan, is_clear, plan, ratio_interval
 from .metrics import Measurement
 from .values import FAILED, NOT_MEASURED, PARTIAL, UNDECIDED, VERIFIED, ConfigurationVerdict
-from .wording import Text, plural
+from .wording import NOTHING, Text, plural
 
 
 def judge_configuration(
-    claim: Claim, measurement: Measurement, level: float = LEVEL
+    claim: Claim, measurement: Measurement, level: float = LEVEL, below: float | None = None
 ) -> ConfigurationVerdict:
-    """One configuration; ``level`` is the confidence of a noisy metric's interval."""
-    values = list(measurement.values.values())
+    """One configuration; ``level`` is the confidence of a noisy metric's interval.
+
+    ``below`` is that of its upper end, where it differs.
+    """
     interval, seeds_needed = None, None
     reason = measurement.reason
+    ratio = measurement.ratio
     if measurement.value is None:
         verification = NOT_MEASURED
     elif not claim.noisy:
         verification = judge_value(claim, measurement.value, measurement.bound)
+    elif ratio is None:
+        verification = UNDECIDED  # nothing says how noisy the value is
     else:
-        interval = mean_interval(values, level)
+        interval = ratio_interval(ratio, level, below)
         verification = judge_interval(claim, interval)
+        reason = _decided_reason(claim, verification, ratio)
         if verification == UNDECIDED:
-            seeds_needed = seeds_needed_for(claim, measurement, level)
-            reason = _undecided_reason(claim, measurement, seeds_needed)
+            reason, seeds_needed = undecided(claim, ratio, level, below)
     return ConfigurationVerdict(
         configuration=measurement.configuration,
         value=measurement.value,
         ci95=interval,
-        num_seeds=len(values),
+        num_seeds=len(measurement.values) if ratio is None else ratio.count,
         verification=verification,
         seeds_needed=seeds_needed,
         dataset_size=measurement.dataset_size,
@@ -71,40 +80,86 @@ def judge_interval(claim: Claim, interval: tuple[float, float] | None) -> str:
     return PARTIAL if low >= claim.partial_at and high < claim.verified_at else UNDECIDED
 
 
-def seeds_needed_for(claim: Claim, measurement: Measurement, level: float = LEVEL) -> int | None:
-    """Seeds that would decide if mean and deviation stay; None where no practical number would."""
-    value = measurement.value
-    if value is None:
-        return None
-    values = list(measurement.values.values())
-    sd = standard_deviation(values) if len(values) > 1 else measurement.planned_sd
-    return None if sd is None else seeds_to_decide(_distance(claim, value), sd, level)
+def undecided(
+    claim: Claim, ratio: PairedRatio, level: float = LEVEL, below: float | None = None
+) -> tuple[Text, int | None]:
+    """Why a noisy metric is undecided, and the number of seeds that would decide, if one would."""
+    found = plan(ratio, (claim.verified_at, claim.partial_at), level, below)
+    start = _what_is_open(claim, ratio, max(level, below or level))
+    advice = _advice(claim, ratio, found)
+    note = _seeds_only(claim, ratio)
+    text = Text(f"{start.en}; {advice.en}{note.en}", f"{start.ja}({advice.ja}){note.ja}")
+    return text, found.seeds
 
 
-def _distance(claim: Claim, value: float) -> float:
-    """From the value to the nearest threshold that its verdict depends on."""
-    return min(abs(value - claim.verified_at), abs(value - claim.partial_at))
-
-
-def _undecided_reason(claim: Claim, measurement: Measurement, seeds: int | None) -> Text:
-    count = len(measurement.values)
-    start = (
-        Text("one seed decides nothing", "1シードでは判定できない")
-        if count == 1
-        else Text(
+def _what_is_open(claim: Claim, ratio: PairedRatio, level: float) -> Text:
+    if ratio.count == 1:
+        return Text("one seed decides nothing", "1シードでは判定できない")
+    if is_clear(ratio, level):
+        count = ratio.count
+        return Text(
             f"the interval of {count} seeds crosses a threshold",
             f"{count}シードの信頼区間がしきい値をまたぐ",
         )
-    )
-    if seeds is not None:
+    if claim.metric == "gain_retention":
         return Text(
-            f"{start.en}; about {plural(seeds, 'seed')} would",
-            f"{start.ja}(判定には約{seeds}シード必要)",
+            "full fine-tuning's own gain is not clearly above zero",
+            "フルファインチューニング自体の改善が0を明らかに上回るとは言えない",
         )
-    if _distance(claim, measurement.value or 0.0) == 0:
+    return Text("the times scatter too much for a ratio", "時間のばらつきが大きく比を定められない")
+
+
+def _advice(claim: Claim, ratio: PairedRatio, found: Plan) -> Text:
+    """How many seeds or texts would decide."""
+    if found.by_texts:
+        have, texts, seeds = len(ratio.documents), found.texts, found.seeds_with_texts
+        en = f"more seeds alone would not decide, the error of {have} held-out texts is too large"
+        ja = f"評価テキスト{have}件の誤差が大きく、"
+        if texts is None or seeds is None:
+            return Text(en, ja + "シードを増やすだけでは判定できない")
+        more = (f" with {seeds} seeds", f"と約{seeds}シード") if seeds > ratio.count else ("", "")
+        return Text(f"{en}; about {texts}{more[0]} would", f"{ja}判定には約{texts}件{more[1]}必要")
+    if found.seeds is not None:
         return Text(
-            f"{start.en}; the value sits on a threshold", f"{start.ja}(値がしきい値上にある)"
+            f"about {plural(found.seeds, 'seed')} would", f"判定には約{found.seeds}シード必要"
         )
+    if ratio.value in (claim.verified_at, claim.partial_at):
+        return Text("the value sits on a threshold", "値がしきい値上にある")
+    return Text("more than 100 seeds would be needed", "100シードを超えても不足")
+
+
+def _decided_reason(claim: Claim, verification: str, ratio: PairedRatio) -> Text:
+    """What a decided quality verdict says about the gain, and on what it rests."""
+    if claim.metric != "gain_retention" or verification == UNDECIDED:
+        return NOTHING
+    basis = _basis(ratio)
+    if claim.verified_at > 1:  # no loss of gain is allowed, so there is none to state
+        return basis
+    most, least = (f"{100 * (1 - bar):.3g}%" for bar in (claim.partial_at, claim.verified_at))
+    lost = {
+        VERIFIED: Text(f"at most {least}", f"{least}以内"),
+        PARTIAL: Text(f"more than {least}, at most {most}", f"{least}超{most}以内"),
+        FAILED: Text(f"more than {most}", f"{most}超"),
+    }[verification]
     return Text(
-        f"{start.en}; more than 100 seeds would be needed", f"{start.ja}(100シードを超えても不足)"
+        f"{lost.en} of full fine-tuning's gain is lost ({basis.en})",
+        f"フルの改善幅に対する損失は{lost.ja}({basis.ja})",
     )
+
+
+def _basis(ratio: PairedRatio) -> Text:
+    """Which errors the interval covers."""
+    seeds = Text(plural(ratio.count, "seed"), f"{ratio.count}シード")
+    texts = len(ratio.documents)
+    if texts < 2:
+        return Text(
+            f"{seeds.en}; error of the held-out texts unknown",
+            f"{seeds.ja}、評価テキストの誤差は不明",
+        )
+    return Text(f"{seeds.en}, {texts} held-out texts", f"{seeds.ja}、評価テキスト{texts}件")
+
+
+def _seeds_only(claim: Claim, ratio: PairedRatio) -> Text:
+    if claim.metric != "gain_retention" or len(ratio.documents) > 1:
+        return NOTHING
+    return Text("; error of the held-out texts unknown", "。評価テキストの誤差は不明")

@@ -14,6 +14,8 @@ from . import arm_tables, facts, formats
 from .claims_table import claims_table
 from .estimates import estimates_table, estimator_line, estimator_table
 from .figures import Figure, build_figures
+from .matched import matched_table
+from .probes import forgetting_table, sample_tables
 from .rates import rates_note, rates_table
 from .tables import Table
 from .texts import METHOD_KEYS, Wording, wording
@@ -52,8 +54,11 @@ def content(analysis: Analysis, language: str) -> dict[str, Any]:
         "figures": [_figure(figure) for figure in build_figures(analysis, language)],
         "base": facts.base_line(analysis, say),
         "arms": [table(analysis, say) for table in arms] if analysis.arms else [],
+        "matched": matched_table(analysis, say),
         "rates": rates_table(analysis, say),
         "rates_note": rates_note(analysis, say),
+        "forgetting": forgetting_table(analysis, say),
+        "samples": sample_tables(analysis, say),
         "breakdown": arm_tables.breakdown_table(analysis, say),
         "data": facts.data_table(analysis, say),
         "limits": [_limit(warning, say) for warning in analysis.warnings],

@@ -9,6 +9,8 @@ from . import arm_tables, facts, formats
 from .claims_table import claims_table
 from .estimates import estimates_table, estimator_line, estimator_table
 from .figures import build_figures
+from .matched import matched_table
+from .probes import forgetting_table, sample_tables
 from .rates import rates_note, rates_table
 from .tables import Line, Table
 from .texts import METHOD_KEYS, Wording, wording
@@ -24,7 +26,9 @@ def render_markdown(analysis: Analysis, language: str) -> str:
     parts += _estimates(analysis, say)
     parts += [f"## {say('heading.figures')}", *_figures(analysis, language)]
     parts += [f"## {say('heading.arms')}", *_arms(analysis, say)]
+    parts += _matched(analysis, say)
     parts += _rates(analysis, say)
+    parts += _forgetting(analysis, say) + _samples(analysis, say)
     breakdown = _table(arm_tables.breakdown_table(analysis, say))
     parts += [f"## {say('heading.breakdown')}", breakdown or say("none.breakdown")]
     data = _table(facts.data_table(analysis, say))
@@ -40,6 +44,7 @@ def escape(text: object) -> str:
     """One line in which nothing is markup: pipes, backticks, emphasis, links, HTML."""
     escaped = _SPECIAL.sub(r"\\\1", formats.clean(text))
     escaped = re.sub(r"(?i)(https?|ftp):", r"\1\:", escaped)  # no automatic links
+    escaped = re.sub(r"(?i)(www)\.", r"\1\.", escaped)
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -59,11 +64,28 @@ def _estimates(analysis: Analysis, say: Wording) -> list[str]:
     return parts
 
 
+def _matched(analysis: Analysis, say: Wording) -> list[str]:
+    table = matched_table(analysis, say)
+    return [f"## {table.title}", say("matched.note"), _table(table)] if table.rows else []
+
+
 def _rates(analysis: Analysis, say: Wording) -> list[str]:
     table = rates_table(analysis, say)
     if not table.rows:
         return []
     return [f"## {table.title}", escape(rates_note(analysis, say)), _table(table)]
+
+
+def _forgetting(analysis: Analysis, say: Wording) -> list[str]:
+    table = forgetting_table(analysis, say)
+    return [f"## {table.title}", say("forgetting.note"), _table(table)] if table.rows else []
+
+
+def _samples(analysis: Analysis, say: Wording) -> list[str]:
+    """Prompts and continuations are strangers' text: the table escapes them, so do we the title."""
+    tables = sample_tables(analysis, say)
+    blocks = [f"### {escape(table.title)}\n\n{_table(table)}" for table in tables]
+    return [f"## {say('heading.samples')}", say("samples.note"), *blocks] if blocks else []
 
 
 def _figures(analysis: Analysis, language: str) -> list[str]:

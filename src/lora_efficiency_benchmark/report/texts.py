@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigError
+from .comparison_texts import COMPARISON_TEXTS
+from .probe_texts import PROBE_TEXTS
 from .rate_texts import RATE_TEXTS
 
 LANGUAGES = ("ja", "en")
@@ -364,5 +366,5 @@ _ESTIMATES = {
 
 TEXTS: dict[str, dict[str, str]] = {
     **_HEADINGS, **_COLUMNS, **_VALUES, **_DATA, **_FIGURES, **_METHOD, **_TERMINAL,
-    **_ESTIMATES, **RATE_TEXTS,
+    **_ESTIMATES, **RATE_TEXTS, **COMPARISON_TEXTS, **PROBE_TEXTS,
 }  # fmt: skip

@@ -1,0 +1,251 @@
+"""The answers in one sentence each, English and Japanese (row 5)."""
+
+from __future__ import annotations
+
+from ..values import NOT_MEASURED
+from ..wording import NOTHING, Text, plural
+from . import words
+from .checks import Check
+from .figures import (
+    conditions,
+    cost_beside_full,
+    evidence,
+    memory_or_infinity,
+    quality,
+    quality_and_memory,
+)
+from .pivot import BestSetting
+from .rule import NONE, QUALIFIES, RECOMMENDED, RULED_OUT, Decision, Judged
+from .values import MEMORY, ORDERS, PARAMETERS, TIME
+
+_LEAST = {
+    MEMORY: Text("needs the least peak memory", "ピークメモリが最小"),
+    TIME: Text("has the shortest mean training time", "平均学習時間が最短"),
+    PARAMETERS: Text("trains the fewest parameters", "学習パラメータ数が最少"),
+}
+
+
+def answer(decision: Decision, data_size: int | None) -> Text:
+    """Which setting to use; ``data_size`` where more than one was run."""
+    at = words.texts_at(data_size)
+    if decision.verification == RECOMMENDED and decision.chosen is not None:
+        chosen = decision.chosen
+        told = _full(decision, at) if chosen.candidate.is_full else _lora(decision, chosen, at)
+    elif decision.verification == NONE:
+        told = _none(decision, at)
+    else:
+        told = _undecided(decision, at)
+    return told
+
+
+def best_lora(best: BestSetting, data: Text, data_size: int | None) -> Text:
+    """The best LoRA setting on this data, limits aside."""
+    at = words.texts_at(data_size)
+    place = Text(f"on {data.en}{at.en}", f"{data.ja}{at.ja}")
+    if best.best is None:
+        return Text(
+            f"No LoRA setting has a held-out loss {place.en}", f"{place.ja}でLoRAの評価損失がない"
+        )
+    shown, name = quality(best.best), best.best.candidate.name
+    seeds = len(best.best.candidate.losses)
+    if not best.as_good and not best.worse:
+        return Text(
+            f"Only one LoRA setting was run {place.en}: {name} ({shown.en})",
+            f"{place.ja}で測定したLoRA設定は1つのみ: {name}({shown.ja})",
+        )
+    if not best.as_good:
+        others = len(best.worse)
+        return Text(
+            f"The best LoRA setting {place.en} is {name} ({shown.en}), shown to be better than "
+            f"{'the other' if others == 1 else f'each of the other {others}'} "
+            f"at {plural(seeds, 'seed')}",
+            f"{place.ja}で最も良いLoRA設定は {name}({shown.ja})。"
+            f"他の{others}設定のどれよりも良いことを{seeds}シードで確認",
+        )
+    if seeds == 1:
+        return Text(
+            f"Which LoRA setting is best {place.en} is undecided: one seed tells no two apart; "
+            f"{name} measured best ({shown.en}), which is a guess",
+            f"{place.ja}で最も良いLoRA設定は判定保留: 1シードでは差を見分けられない。"
+            f"測定値が最も良いのは {name}({shown.ja})だが、推測にとどまる",
+        )
+    same = words.names([j.candidate.name for j in best.as_good])
+    cheapest = min((best.best, *best.as_good), key=memory_or_infinity)
+    return Text(
+        f"No single LoRA setting is best {place.en}: {name} measured best ({shown.en}), and "
+        f"{plural(seeds, 'seed')} cannot tell it from {same.en}; "
+        f"{cheapest.candidate.name} needs the least memory of these",
+        f"{place.ja}で最も良いLoRA設定は1つに絞れない: "
+        f"測定値が最も良いのは {name}({shown.ja})だが、"
+        f"{seeds}シードでは {same.ja} との差を見分けられない。"
+        f"このうちメモリが最小なのは {cheapest.candidate.name}",
+    )
+
+
+# ---- recommended ---------------------------------------------------------------------------------
+
+
+def _lora(decision: Decision, chosen: Judged, at: Text) -> Text:
+    limits, kept = conditions(decision.limits), evidence(chosen.retention)
+    cost = cost_beside_full(decision, chosen.candidate)
+    why, left = _why_cheapest(decision, chosen), _possibly_cheaper(decision)
+    name = chosen.candidate.name
+    return Text(
+        f"Use {name}{at.en}: shown to meet the limits ({limits.en}), it keeps {kept.en} and "
+        f"{why.en} ({cost.en}){left.en}",
+        f"{name} を推奨{at.ja}: {limits.ja}という条件を満たすことを確認"
+        f"(改善幅の維持率{kept.ja})。{why.ja}({cost.ja}){left.ja}",
+    )
+
+
+def _full(decision: Decision, at: Text) -> Text:
+    lora = [j for j in decision.judged if not j.candidate.is_full]
+    cost = cost_beside_full(decision, decision.chosen.candidate) if decision.chosen else NOTHING
+    if all(j.status == RULED_OUT for j in lora):
+        near = min(lora, key=lambda j: j.distance)
+        reason = near.deciding.reason if near.deciding else NOTHING
+        limits = conditions(decision.limits)
+        why = Text(
+            f"no LoRA setting of {len(lora)} meets the limits ({limits.en}), closest is "
+            f"{near.candidate.name}: {reason.en}",
+            f"{len(lora)}通りのLoRA設定はどれも条件({limits.ja})を満たさない。"
+            f"最も近いのは {near.candidate.name}: {reason.ja}",
+        )
+    else:
+        why = Text(
+            "no LoRA setting that meets the limits is cheaper",
+            "条件を満たし、かつフルファインチューニングより安いLoRA設定はない",
+        )
+    return Text(
+        f"Do not use LoRA here{at.en}: {why.en}; full fine-tuning meets them ({cost.en})",
+        f"ここではLoRAを使わない{at.ja}: {why.ja}。"
+        f"フルファインチューニングは条件を満たす({cost.ja})",
+    )
+
+
+def _why_cheapest(decision: Decision, chosen: Judged) -> Text:
+    count = len(decision.of_status(QUALIFIES))
+    if count == 1:
+        return Text(
+            "no other setting is shown to qualify", "条件を満たすと確認できた設定はこれのみ"
+        )
+    first = next(
+        (by for by in ORDERS[decision.limits.cheapest] if chosen.candidate.cost(by) is not None),
+        None,
+    )
+    if first is None:
+        return Text("its cost was not measured", "コストは未測定")
+    least = _LEAST[first]
+    return Text(
+        f"{least.en} of the {count} settings that qualify",
+        f"条件を満たすと確認できた{count}設定のうち{least.ja}",
+    )
+
+
+def _possibly_cheaper(decision: Decision) -> Text:
+    if not decision.cheaper:
+        return NOTHING
+    listed = words.names([j.candidate.name for j in decision.cheaper])
+    return Text(
+        f"; possibly cheaper and undecided: {listed.en}",
+        f"。より安い可能性があるが判定保留: {listed.ja}",
+    )
+
+
+# ---- not recommended -----------------------------------------------------------------------------
+
+
+def _undecided(decision: Decision, at: Text) -> Text:
+    limits, tail = conditions(decision.limits), _fallback(decision)
+    lora = [j for j in decision.judged if not j.candidate.is_full]
+    one = max((len(j.candidate.losses) for j in lora), default=0) == 1
+    head = Text(
+        f"Undecided{' at one seed' if one else ''}{at.en} which setting is the cheapest within the "
+        f"limits ({limits.en})",
+        f"条件({limits.ja})を満たす最も安い設定は{'1シードでは' if one else ''}判定保留{at.ja}",
+    )
+    guess = _guess(decision, decision.chosen) if lora and decision.chosen else NOTHING
+    if guess == NOTHING:
+        check = _first_unmeasured(decision)
+        guess = check.reason if check else Text("no LoRA setting was measured", "LoRAの測定がない")
+    return Text(f"{head.en}: {guess.en}{tail.en}", f"{head.ja}。{guess.ja}{tail.ja}")
+
+
+def _guess(decision: Decision, chosen: Judged) -> Text:
+    name, figures = words.named(chosen.candidate.name), quality_and_memory(chosen)
+    if chosen.status == QUALIFIES:
+        return _guess_full(decision, figures)
+    advice = _advice(chosen)
+    if chosen.met_by_value:
+        return Text(
+            f"the best guess is {name.en} ({figures.en}), {advice.en}",
+            f"現時点の推測は {name.ja}({figures.ja})で、{advice.ja}",
+        )
+    return Text(
+        f"{name.en} comes closest ({figures.en}), {advice.en}",
+        f"最も近いのは {name.ja}({figures.ja})で、{advice.ja}",
+    )
+
+
+def _guess_full(decision: Decision, figures: Text) -> Text:
+    """Full fine-tuning qualifies, and the LoRA settings that are open fall short so far."""
+    left = [j for j in decision.cheaper if j.distance[1] < float("inf")]
+    if not left:
+        check = _first_unmeasured(decision)
+        why = check.reason if check else NOTHING
+        return Text(
+            f"only full fine-tuning is shown to qualify ({figures.en}); {why.en}",
+            f"条件を満たすと確認できたのはフルファインチューニングのみ({figures.ja})。LoRAは{why.ja}",
+        )
+    near = min(left, key=lambda j: j.distance)
+    shown, advice = quality_and_memory(near), _advice(near)
+    return Text(
+        f"the best guess is full fine-tuning ({figures.en}), as no LoRA setting reaches them so "
+        f"far; closest is {near.candidate.name} ({shown.en}), {advice.en}",
+        f"現時点の推測はフルファインチューニング({figures.ja})。条件に届くLoRA設定はまだなく、"
+        f"最も近いのは {near.candidate.name}({shown.ja})で、{advice.ja}",
+    )
+
+
+def _advice(judged: Judged) -> Text:
+    """What would settle a candidate that is open, as the end of a sentence."""
+    check = judged.deciding
+    if judged.seeds_needed is not None:
+        return words.seeds_would_decide(judged.seeds_needed)
+    if check is not None and check.verification == NOT_MEASURED:
+        return check.reason
+    return Text("more seeds alone would not decide", "シードを増やすだけでは判定できない")
+
+
+def _fallback(decision: Decision) -> Text:
+    found = decision.fallback
+    if found is None:
+        return NOTHING
+    cost = cost_beside_full(decision, found.candidate)
+    return Text(
+        f"; full fine-tuning meets the limits meanwhile ({cost.en})",
+        f"。フルファインチューニングは条件を満たす({cost.ja})",
+    )
+
+
+def _none(decision: Decision, at: Text) -> Text:
+    limits = conditions(decision.limits)
+    near = decision.chosen or decision.judged[0]
+    name = words.named(near.candidate.name)
+    reason = near.deciding.reason if near.deciding else NOTHING
+    return Text(
+        f"No setting meets the limits{at.en} ({limits.en}); {name.en} comes closest: {reason.en}",
+        f"条件({limits.ja})を満たす設定はない{at.ja}。最も近いのは {name.ja}: {reason.ja}",
+    )
+
+
+def _first_unmeasured(decision: Decision) -> Check | None:
+    """Why the cheapest LoRA configuration that is still open could not be judged."""
+    checks = (
+        check
+        for judged in decision.judged
+        if not judged.candidate.is_full and judged.status != RULED_OUT
+        for check in judged.checks
+        if check.verification == NOT_MEASURED
+    )
+    return next(checks, None)

@@ -1,0 +1,120 @@
+"""Numbers and reasons of a recommendation in words, English and Japanese (row 5)."""
+
+from __future__ import annotations
+
+from ...units import GIB, to_gib, to_mib, to_minutes
+from ..wording import Text, listing, plural, quantity
+from .values import FULL_NAME
+
+_KINDS = {
+    "out_of_memory": Text("ran out of memory", "メモリ不足"),
+    "diverged": Text("diverged", "発散"),
+    "time_limit": Text("passed its time limit", "制限時間超過"),
+    "worker_died": Text("its process died", "プロセスの異常終了"),
+}
+
+
+def kind(name: str) -> Text:
+    """How a cell ended, in a few words."""
+    return _KINDS.get(name, Text("failed", "失敗"))
+
+
+def named(name: str) -> Text:
+    """A configuration in a sentence."""
+    if name == FULL_NAME:
+        return Text("full fine-tuning", "フルファインチューニング")
+    return Text(name, name)
+
+
+def names(labels: list[str]) -> Text:
+    """Configurations in a sentence; more than four are counted."""
+    return Text(
+        listing([named(label).en for label in labels]).en,
+        listing([named(label).ja for label in labels]).ja,
+    )
+
+
+def share(value: float) -> str:
+    """A retention, such as ``98.8%``."""
+    return quantity(value, "gain_retention").en
+
+
+def confidence(level: float) -> str:
+    """``0.99 -> "99%"``."""
+    return f"{100 * level:.3g}%"
+
+
+def size(nbytes: float) -> str:
+    """Bytes in GiB or MiB."""
+    return f"{to_gib(nbytes):.2f} GiB" if nbytes >= GIB else f"{to_mib(nbytes):,.1f} MiB"
+
+
+def duration(seconds: float) -> Text:
+    """Seconds below two minutes, else minutes; three digits."""
+    short = seconds < 120
+    value = seconds if short else to_minutes(seconds)
+    number = f"{value:,.0f}" if value >= 999.5 else f"{value:.3g}"
+    return Text(f"{number} {'s' if short else 'min'}", f"{number}{'秒' if short else '分'}")
+
+
+def texts_at(data_size: int | None) -> Text:
+    """``at 2,000 texts``; nothing where only one size was run."""
+    if data_size is None:
+        return Text("", "")
+    return Text(f" at {data_size:,} texts", f"(学習テキスト{data_size:,}件)")
+
+
+def seeds_would_decide(seeds: int | None) -> Text:
+    """How many seeds would decide, for the end of a reason."""
+    if seeds is None:
+        return Text("more than 100 seeds would be needed", "100シードを超えても不足")
+    return Text(f"about {plural(seeds, 'seed')} would decide", f"判定には約{seeds}シード必要")
+
+
+def below(value: float, interval: tuple[float, float] | None, limit: float) -> Text:
+    """Why a retention rules a configuration out."""
+    shown, high = _apart(value, limit), _apart(interval[1], limit) if interval else None
+    en = f" (upper bound {high})" if high else ""
+    ja = f"(信頼上限{high})" if high else ""
+    return Text(
+        f"keeps {shown}{en}, below {share(limit)}",
+        f"維持率{shown}{ja}で{share(limit)}に届かない",
+    )
+
+
+def _apart(value: float, limit: float) -> str:
+    """A retention below the limit, with as many digits as show that it is."""
+    shown = share(value)
+    if shown != share(limit):
+        return shown
+    longer = (f"{100 * value:.{digits}f}%" for digits in range(1, 7))
+    return next((text for text in longer if float(text[:-1]) < 100 * limit), shown)
+
+
+def over_memory(needed: float, limit: float, otherwise: float | None) -> Text:
+    """Why its memory rules a configuration out; ``otherwise`` is a reading that would fit."""
+    en, ja = "", ""
+    if otherwise is not None:
+        en = f"; as practised it needs {size(otherwise)}, but its quality was not measured that way"
+        ja = f"。慣用の設定なら{size(otherwise)}だが、その条件での品質は未測定"
+    used, most = size(needed), size(limit)
+    if used == most:  # rounding hides by how much
+        used, most = f"{needed:,.0f} bytes", f"{limit:,.0f} bytes"
+    return Text(f"needs {used}, over the limit of {most}{en}", f"{used}必要(上限{most}){ja}")
+
+
+def ran_out(at_least: float | None, limit: float | None) -> Text:
+    """What running out of memory says: it needs more than that."""
+    if at_least is None:
+        return Text("ran out of memory on this machine", "このマシンではメモリ不足")
+    en, ja = ("", "") if limit is None else (f", limit {size(limit)}", f"、上限{size(limit)}")
+    return Text(
+        f"ran out of memory (needs more than {size(at_least)}{en})",
+        f"メモリ不足({size(at_least)}を超えて必要{ja})",
+    )
+
+
+def over_time(seconds: float, limit: float) -> Text:
+    """Why training time rules a configuration out."""
+    used, most = duration(seconds), duration(limit)
+    return Text(f"takes {used.en}, over the limit of {most.en}", f"{used.ja}かかる(上限{most.ja})")
