@@ -13,10 +13,22 @@ PROBE_TEXTS: dict[str, dict[str, str]] = {
     },
     "forgetting.base": {"ja": "学習前(値そのもの)", "en": "before training (the value itself)"},
     "forgetting.seed": {"ja": "シード{seed}: {change}", "en": "seed {seed}: {change}"},
-    "column.english.loss": {"ja": "英語 (nat/トークン)", "en": "English (nats per token)"},
-    "column.english.bits": {"ja": "英語 (ビット/バイト)", "en": "English (bits per byte)"},
-    "column.japanese.loss": {"ja": "日本語 (nat/トークン)", "en": "Japanese (nats per token)"},
-    "column.japanese.bits": {"ja": "日本語 (ビット/バイト)", "en": "Japanese (bits per byte)"},
+    "column.english.loss": {
+        "ja": "英語、変化 (nat/トークン)",
+        "en": "English, change (nats per token)",
+    },
+    "column.english.bits": {
+        "ja": "英語、変化 (ビット/バイト)",
+        "en": "English, change (bits per byte)",
+    },
+    "column.japanese.loss": {
+        "ja": "日本語、変化 (nat/トークン)",
+        "en": "Japanese, change (nats per token)",
+    },
+    "column.japanese.bits": {
+        "ja": "日本語、変化 (ビット/バイト)",
+        "en": "Japanese, change (bits per byte)",
+    },
     "heading.samples": {"ja": "生成例", "en": "Samples"},
     "samples.note": {
         "ja": "見出しの書き出しに続けて各モデルが書いた文"
