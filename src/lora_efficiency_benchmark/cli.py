@@ -100,13 +100,13 @@ def plan(
     """The cells of a configuration: forecast of their time, estimated memory; nothing runs."""
     from .claims import load_claims
     from .forecast import forecast_seconds, reference_speed
-    from .plan import expand
+    from .search import remaining_cells
     from .units import format_duration
 
     language = choose_language(lang)
     asked = _configuration(config, preset, settings, None)
     load_claims(asked.claims)
-    cells = expand(asked)
+    cells = remaining_cells(asked, [])
     rows = [{"id": c.id, "label": c.label, **c.to_dict()} for c in cells]
     seconds = [forecast_seconds(cell) for cell in cells]
     peaks = _estimated_peaks(cells, language)

@@ -21,8 +21,9 @@ Methods = Annotated[
     typer.Argument(
         metavar="METHOD",
         help="full, lora:r=32,alpha=64,targets=q_proj+v_proj[,dropout=0.1][,dora=true]"
-        "[,rslora=true], or peft:FOLDER with an adapter_config.json. Left out: alpha = 2r, "
-        "dropout = 0.1. No METHOD: full and the specification's configurations",
+        "[,rslora=true][,save=embed_tokens], or peft:FOLDER with an adapter_config.json. "
+        "Left out: alpha = 2r, dropout = 0.1. No METHOD: full and the specification's "
+        "configurations",
     ),
 ]
 Trust = Annotated[

@@ -140,6 +140,20 @@ class LoRABenchmarkConfig:
             raise ConfigError(f"learning_rates: no rate for {label!r}; add it, or a key {arm!r}")
         return rate
 
+    @property
+    def reference(self) -> LoRABenchmarkConfig | None:
+        """The other side of a cross-model comparison: full fine-tuning of ``base_model_name``.
+
+        None where that is the model itself.
+        """
+        if self.base_model_name == self.model_name:
+            return None
+        values = {**self.to_dict(), "model_name": self.base_model_name}
+        if isinstance(self.learning_rates, Mapping):
+            rate = self.learning_rate_of("full", "full")
+            values["learning_rates"] = {"full": rate, "lora": rate}
+        return _FullOnly(**values)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, complete, with defaults."""
         return dataclasses.asdict(self)
@@ -147,6 +161,15 @@ class LoRABenchmarkConfig:
     def to_yaml(self) -> str:
         """The same as YAML text."""
         return dump_yaml(self.to_dict())
+
+
+class _FullOnly(LoRABenchmarkConfig):
+    """A configuration without its LoRA arms."""
+
+    @property
+    def adapters(self) -> list[AdapterSettings]:
+        """None."""
+        return []
 
 
 def load_config(

@@ -22,8 +22,16 @@ from .training import settings_of, training_arguments
 def preflight(config: LoRABenchmarkConfig) -> dict[str, Any]:
     """Facts for the head line of a run: ``{"model", "parameters", "environment"}``.
 
-    Raises ModelError, TargetModulesError, DataError or ConfigError.
+    Both models of a cross-model comparison are checked. Raises ModelError, TargetModulesError,
+    DataError or ConfigError.
     """
+    facts = _preflight(config)
+    if config.reference:
+        _preflight(config.reference)
+    return facts
+
+
+def _preflight(config: LoRABenchmarkConfig) -> dict[str, Any]:
     model, tokenizer = load_model_structure(config.model_name, config.trust_remote_code)
     for adapter in config.adapters:
         check_adapter(model, adapter)

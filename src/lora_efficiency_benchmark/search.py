@@ -22,8 +22,17 @@ def next_trials(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> l
     """The trials to run now, at most one an arm; none when the search is over.
 
     After the search, trials at one shared rate show what the specification's form of the
-    comparison would have found; they decide nothing.
+    comparison would have found; they decide nothing. The full fine-tuning of a cross-model
+    comparison has a search of its own.
     """
+    return [cell for side in _sides(config) for cell in _next_trials(side, records)]
+
+
+def _sides(config: LoRABenchmarkConfig) -> list[LoRABenchmarkConfig]:
+    return [config, *([config.reference] if config.reference else [])]
+
+
+def _next_trials(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> list[Cell]:
     if config.searched is None:
         return []
     known = trial_losses(config, records)
@@ -42,7 +51,7 @@ def found_rates(
 
     An arm none of whose trials ended with a loss gets the middle of its grid.
     """
-    if config.searched is None or next_trials(config, records):
+    if config.searched is None or _next_trials(config, records):
         return None
     known = trial_losses(config, records)
     return {
@@ -102,12 +111,19 @@ def is_conclusive(record: CellRecord) -> bool:
 
 def planned_ids(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> set[str]:
     """Ids of the cells that belong to a configuration, given what its search has found so far."""
-    cells = {cell.id for cell in expand(config, found_rates(config, records))}
-    return cells | {r.cell_id for r in records if is_trial_of(config, r)}
+    ids: set[str] = set()
+    for side in _sides(config):
+        ids |= {cell.id for cell in expand(side, found_rates(side, records))}
+        ids |= {r.cell_id for r in records if is_trial_of(side, r)}
+    return ids
 
 
 def remaining_cells(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> list[Cell]:
     """Cells without a result, in order; before a search is over, with the rates expected."""
+    return [cell for side in _sides(config) for cell in _remaining_cells(side, records)]
+
+
+def _remaining_cells(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> list[Cell]:
     finished = {record.cell_id for record in records if record.status != "failed"}
     tried = {label: len(losses) for label, losses in trial_losses(config, records).items()}
     left = []

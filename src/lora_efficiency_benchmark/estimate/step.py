@@ -72,7 +72,7 @@ def _prepare(structure: Any, adapt: Adapt, options: EstimateOptions) -> Any:
     model = to_fake(structure, WEIGHT_DTYPES[options.precision])
     if options.quantization != "none":
         prepare_quantized(model, options)
-    model = adapt(model)
+    model = _with_own_storages(adapt(model))
     if options.adapter_dtype != "auto":
         wanted = getattr(torch, options.adapter_dtype)
         for module in model.modules():
@@ -80,6 +80,24 @@ def _prepare(structure: Any, adapt: Adapt, options: EstimateOptions) -> Any:
                 if parameter is not None and parameter.requires_grad:
                     module._parameters[name] = torch.nn.Parameter(parameter.detach().to(wanted))
     return model
+
+
+def _with_own_storages(model: Any) -> Any:
+    """Replace parameters that PEFT copied: a copied fake tensor's views claim another storage."""
+    made: dict[int, Any] = {}
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is None or _owns_its_storage(parameter):
+                continue
+            if id(parameter) not in made:
+                empty = torch.empty_like(parameter)
+                made[id(parameter)] = torch.nn.Parameter(empty, parameter.requires_grad)
+            module._parameters[name] = made[id(parameter)]
+    return model
+
+
+def _owns_its_storage(parameter: torch.Tensor) -> bool:
+    return parameter.untyped_storage() is parameter.detach().untyped_storage()
 
 
 def _trainer_loop(model: Any, recorder: Recorder, batches: Batches) -> None:
