@@ -263,7 +263,6 @@ def test_peft_results_are_judged_by_what_they_hold(tmp_path: Path) -> None:
     assert arms[R8_LABEL]["learning_rate"] == 1e-4
 
 
-@pytest.mark.xfail(reason="analysis/metrics.py has to name the figure that is there", strict=False)
 def test_the_reason_names_what_the_source_gives_instead(tmp_path: Path) -> None:
     found = analysis_of(peft_folder(tmp_path / "results"), tmp_path / "out")
 

@@ -163,8 +163,8 @@ def test_html_leads_with_the_joint_verdict(usual: Analysis) -> None:
     assert body.index(usual.joint.sentence["ja"]) < body.index("<table")
     order = re.findall(r'<section id="(\w+)"', body)
     assert order == [
-        "claims", "figures", "arms", "breakdown", "data", "limits", "failures", "environment",
-        "method",
+        "claims", "figures", "arms", "matched", "breakdown", "data", "limits", "failures",
+        "environment", "method",
     ]  # fmt: skip
 
 
@@ -260,7 +260,7 @@ def test_what_was_not_measured_is_said_in_words() -> None:
 
 def test_an_estimate_is_never_shown_as_a_measurement(usual: Analysis) -> None:
     claims = tuple(dataclasses.replace(claim, basis="ESTIMATED") for claim in usual.claims)
-    estimated = dataclasses.replace(usual, claims=claims, arms=())
+    estimated = dataclasses.replace(usual, claims=claims, arms=(), matched=())
     assert "584x (ESTIMATED)" in render_terminal(estimated, "en")
     html = render_html(estimated, "ja")
     assert "584倍 (推定)" in html

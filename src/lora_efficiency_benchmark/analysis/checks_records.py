@@ -168,7 +168,7 @@ def overlap_between_sides(f: Findings) -> Text | None:
 
 def data_size_not_tested(f: Findings) -> Text | None:
     """One data size only, or less than one pass over the largest."""
-    sizes = sorted({r.cell.dataset_size for r in f.trained})
+    sizes = sorted({r.cell.dataset_size for r in f.trained} - {0})  # 0: not stated (imported)
     if not sizes:
         return None
     lines = []

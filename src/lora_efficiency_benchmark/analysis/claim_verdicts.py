@@ -29,11 +29,15 @@ class JudgedClaim:
 
 
 def judge_claim(
-    claim: Claim, measurements: Sequence[Measurement], precision: str | None = None
+    claim: Claim,
+    measurements: Sequence[Measurement],
+    precision: str | None = None,
+    models: tuple[str, str] = ("", ""),
 ) -> JudgedClaim:
     """Judge every configuration, then the mean over them as the specification does.
 
-    ``precision`` is the reading that was measured, where it is not the claim's.
+    ``precision`` is the reading that was measured, where it is not the claim's; ``models`` are
+    those of LoRA and of full fine-tuning, where they differ.
     """
     entries = tuple(judge_configuration(claim, m) for m in measurements)
     mean, verification, reason = _judge_mean(claim, measurements, entries)
@@ -54,6 +58,8 @@ def judge_claim(
         reason_ja=reason.ja,
         verified_at=claim.verified_at,
         partial_at=claim.partial_at,
+        model=models[0],
+        base_model=models[1],
     )
     return JudgedClaim(claim, tuple(measurements), verdict)
 
@@ -62,13 +68,13 @@ def _judge_mean(
     claim: Claim, measurements: Sequence[Measurement], entries: Sequence[ConfigurationVerdict]
 ) -> tuple[float | None, str, Text]:
     """The specification's rule: the mean over configurations against the thresholds."""
-    if claim.comparison != "same-model":
+    if claim.comparison != "same-model" and not measurements:
         text = Text("no cell compares two models", "異なるモデルどうしを比べた測定がない")
         return None, NOT_MEASURED, text
     measured = [m for m in measurements if m.value is not None]
     if not measured:
         reasons = sorted({m.reason for m in measurements}) or [Text("no result", "結果がない")]
-        return None, NOT_MEASURED, reasons[0]
+        return None, NOT_MEASURED, _joined(reasons)
     means = [m.value for m in measured if m.value is not None]
     mean = math.fsum(means) / len(means)
     bounds = {m.bound for m in measured} - {None}
@@ -109,6 +115,11 @@ def _what_the_mean_hides(
         parts.append(Text(f"{absent} not measured", f"未測定{absent}件"))
     kept = [part for part in parts if part != NOTHING]
     return Text("; ".join(p.en for p in kept), "、".join(p.ja for p in kept))
+
+
+def _joined(reasons: Sequence[Text]) -> Text:
+    en, ja = listing([r.en for r in reasons]), listing([r.ja for r in reasons])
+    return Text(en.en, ja.ja)
 
 
 def misses(claim: Claim, entries: Sequence[ConfigurationVerdict]) -> Text:

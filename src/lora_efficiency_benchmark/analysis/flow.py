@@ -8,7 +8,8 @@ from typing import Any
 from ..claims import Claim
 from ..plan import AS_PRACTISED
 from ..results import CellRecord
-from .claim_verdicts import judge_claim
+from .claim_verdicts import JudgedClaim, judge_claim
+from .cross_model import CROSS_MODEL, cross_claims, cross_comparison, reference_comparison
 from .estimated import judge_estimates
 from .estimator import estimator_error
 from .findings import Findings
@@ -41,7 +42,11 @@ def analyze(
         judge_claim(claim, measure(comparison, claim), _reading(comparison, claim))
         for claim in claims
     ]
-    joint = judge_joint(judged, _model(selection))
+    reference = reference_comparison(selection)
+    if reference is not None:
+        judged = [c for c in judged if c.claim.comparison != CROSS_MODEL]
+        judged += _judge_across(selection, cross_comparison(comparison, reference), claims)
+    joint = judge_joint(judged, _model(selection.records))
     verdicts = tuple(claim.verdict for claim in judged)
     arms = arm_summaries(comparison)
     base = comparison.base
@@ -51,12 +56,12 @@ def analyze(
         joint=joint,
         warnings=find_warnings(Findings(selection, comparison, verdicts, arms, curves)),
         arms=arms,
-        rows=result_rows(comparison),
+        rows=result_rows(comparison) + (result_rows(reference) if reference else ()),
         base=dict(base.evaluation) if base and base.evaluation else None,
         data=dict(base.data) if base and base.data else None,
         environment=dict(selection.environment),
         settings=_settings(selection, comparison),
-        failures=failures(selection.records),
+        failures=failures((*selection.records, *selection.reference)),
         estimated_claims=judge_estimates(claims, estimates),
         estimator=estimator_error(selection.of_kind("memory")),
         learning_rates=curves,
@@ -64,6 +69,16 @@ def analyze(
         forgetting=forgetting(comparison),
         samples=samples(comparison),
     )
+
+
+def _judge_across(
+    selection: Selection, comparison: Comparison, claims: Sequence[Claim]
+) -> list[JudgedClaim]:
+    models = (_model(selection.records), _model(selection.reference))
+    return [
+        judge_claim(claim, measure(comparison, claim), models=models)
+        for claim in cross_claims(claims)
+    ]
 
 
 def _reading(comparison: Comparison, claim: Claim) -> str | None:
@@ -74,10 +89,11 @@ def _reading(comparison: Comparison, claim: Claim) -> str | None:
     return AS_PRACTISED if readings == {AS_PRACTISED} else None
 
 
-def _model(selection: Selection) -> str:
+def _model(records: Sequence[CellRecord]) -> str:
     """The name to show: a converted model carries its own, which says that it was dequantised."""
-    shown = (r.model["display_name"] for r in selection.records if r.model)
-    return str(next(shown, selection.settings.get("model_name", "")))
+    shown = (r.model["display_name"] for r in records if r.model)
+    named = (r.cell.model_name for r in records)
+    return str(next(shown, next(named, "")))
 
 
 def _settings(selection: Selection, comparison: Comparison) -> dict[str, Any]:
@@ -91,7 +107,7 @@ def _settings(selection: Selection, comparison: Comparison) -> dict[str, Any]:
     }
     trained = [a for a in (*comparison.full, *comparison.lora) if a.train]
     return {
-        "model": _model(selection),
+        "model": _model(selection.records),
         **selection.settings,
         "dataset_sizes": sorted({arm.dataset_size for arm in trained}),
         "seeds": sorted({seed for arm in trained for seed in arm.train}),

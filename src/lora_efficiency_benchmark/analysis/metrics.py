@@ -16,8 +16,18 @@ from ..claims import Claim
 from ..plan import AS_PRACTISED, CONTROLLED
 from ..results import OK, CellRecord
 from .contrasts import Document, Moments, PairedRatio
+from .instead import instead_of_gain, instead_of_peak, instead_of_time
 from .intervals import LOSS_SD, TIME_RELATIVE_SD
-from .pairing import Arm, Comparison, Pair, documents, eval_loss, memory_differences, number
+from .pairing import (
+    Arm,
+    Comparison,
+    Pair,
+    documents,
+    eval_loss,
+    memory_differences,
+    number,
+    quality,
+)
 from .wording import NOTHING, Text
 
 OUT_OF_MEMORY = "out_of_memory"
@@ -45,7 +55,7 @@ class Measurement:
 
 def measure(comparison: Comparison, claim: Claim) -> tuple[Measurement, ...]:
     """The claim's metric on every configuration; one entry a data size where it depends on it."""
-    if claim.comparison != "same-model":
+    if comparison.across_models != (claim.comparison == "cross-model"):
         return ()
     if claim.metric == "gain_retention":
         return tuple(gain_retention(comparison, arm) for arm in comparison.lora)
@@ -85,7 +95,7 @@ def memory_reduction(comparison: Comparison, arm: Arm, reading: str) -> Measurem
         return _none(arm, f"no memory cell of {missing}", f"{missing}のメモリ測定がない")
     if reading == CONTROLLED and full.cell.precision != lora.cell.precision:
         return _none(arm, "the precisions differ", "精度の設定が異なる")
-    if memory_differences(full, lora):
+    if memory_differences(full, lora, comparison.across_models):
         return _none(arm, "the memory cells differ", "メモリ測定の条件が異なる")
     a, b = _peak(full), _peak(lora)
     cells = _cells([full, lora])
@@ -118,21 +128,23 @@ def _memory_bound(
         return Measurement(
             arm.label, values={0: a / limit}, bound="upper", cells=cells, reason=Text(en, ja)
         )
-    return _none(
-        arm, "a memory cell ended without a figure", "メモリ測定が値を残さず終わった", cells
-    )
+    return _none(arm, *instead_of_peak(full, lora), cells)
 
 
 def gain_retention(comparison: Comparison, arm: Arm) -> Measurement:
-    """Share of full fine-tuning's improvement that the arm reaches, over the paired seeds."""
-    base = eval_loss(comparison.base) if comparison.base is not None else None
+    """Share of full fine-tuning's improvement that the arm reaches, over the paired seeds.
+
+    Across models both improvements count from the untrained model that was fully fine-tuned.
+    """
+    across = comparison.across_models
+    base = quality(comparison.base, across) if comparison.base is not None else None
     if comparison.base is None or base is None:
-        return _none(arm, "no base loss", "学習前の損失がない", size=True)
+        return _none(arm, *instead_of_gain(comparison.pairs(arm)), size=True)
     lora: dict[int, float] = {}
     full: dict[int, float] = {}
     used: list[Pair] = []
     for pair in comparison.pairs(arm):
-        a, f = eval_loss(pair.lora), eval_loss(pair.full)
+        a, f = quality(pair.lora, across), quality(pair.full, across)
         if a is not None and f is not None:
             lora[pair.seed], full[pair.seed] = base - a, base - f
             used.append(pair)
@@ -146,16 +158,21 @@ def gain_retention(comparison: Comparison, arm: Arm) -> Measurement:
             "フルファインチューニングに改善がない",
             size=True,
         )
-    planned = Moments(LOSS_SD**2, 0.0, LOSS_SD**2)
-    texts = _document_gains(comparison.base, used)
+    planned_sd = LOSS_SD * base / (eval_loss(comparison.base) or base)  # in the unit of the gain
+    planned = Moments(planned_sd**2, 0.0, planned_sd**2)
+    texts = _document_gains(comparison.base, used, across)
     return _paired(arm, PairedRatio(lora, full, texts, planned), used)
 
 
-def _document_gains(base: CellRecord, pairs: Sequence[Pair]) -> tuple[Document, ...]:
-    """What every held-out text adds to both gains, means over seeds; empty where unknown."""
-    before = documents(base)
-    rows = [(documents(pair.lora), documents(pair.full)) for pair in pairs]
-    known = [(a, f) for a, f in rows if a and f and before and len(a) == len(f) == len(before)]
+def _document_gains(base: CellRecord, pairs: Sequence[Pair], across: bool) -> tuple[Document, ...]:
+    """What every held-out text adds to both gains, means over seeds; empty where unknown.
+
+    Another tokenizer may cut a text at another byte; then it is not the same text.
+    """
+    before = documents(base, across)
+    rows = [(documents(pair.lora, across), documents(pair.full, across)) for pair in pairs]
+    sizes = [n for _, n in before or ()]
+    known = [(a, f) for a, f in rows if a and f and [n for _, n in a] == [n for _, n in f] == sizes]
     if not before or len(known) < len(rows):
         return ()
     return tuple(
@@ -182,9 +199,7 @@ def time_ratio(comparison: Comparison, arm: Arm) -> Measurement:
             full[pair.seed], lora[pair.seed] = f, a
             used.append(pair)
     if pairs and not used:
-        return _none(
-            arm, "other work ran on the machine", "測定中に他の処理が動いていた", size=True
-        )
+        return _none(arm, *instead_of_time(pairs), size=True)
     if not used:
         return _no_pairs(comparison, arm)
     sd_full, sd_lora = (TIME_RELATIVE_SD * _mean(side) for side in (full, lora))

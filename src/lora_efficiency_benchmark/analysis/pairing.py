@@ -54,6 +54,7 @@ class Comparison:
     full_trainable: int | None
     differences: tuple[str, ...] = ()  # why runs of the same seed were not paired
     variants_left_out: tuple[str, ...] = ()  # runs of an arm under a rate that was not chosen
+    across_models: bool = False  # full is of another model: quality counts in bits per byte
     _pairs: dict[tuple[str, int], tuple[Pair, ...]] = field(default_factory=dict)
 
     def full_arm(self, dataset_size: int) -> Arm | None:
@@ -118,15 +119,24 @@ def eval_loss(record: CellRecord) -> float | None:
     return number(record.evaluation, "loss")
 
 
-def documents(record: CellRecord) -> list[tuple[float, float]] | None:
-    """Nats and tokens of every held-out text; None where they do not add up to the loss."""
+def quality(record: CellRecord, across_models: bool) -> float | None:
+    """What a gain is counted in: nats per token, across models bits per byte of the raw text."""
+    return number(record.evaluation, "bits_per_byte") if across_models else eval_loss(record)
+
+
+def documents(record: CellRecord, across_models: bool = False) -> list[tuple[float, float]] | None:
+    """Nats and tokens of every held-out text, across models bits and bytes.
+
+    None where they do not add up to the quality of the whole.
+    """
+    unit, scale = ("raw_bytes", 1 / math.log(2)) if across_models else ("tokens", 1.0)
     rows = (record.evaluation or {}).get("documents") or []
-    found = [(number(row, "nats"), number(row, "tokens")) for row in rows]
-    known = [(nats, tokens) for nats, tokens in found if nats is not None and tokens is not None]
-    total, loss = math.fsum(tokens for _, tokens in known), eval_loss(record)
-    if len(known) < len(found) or not total or loss is None:
+    found = [(number(row, "nats"), number(row, unit)) for row in rows]
+    known = [(nats * scale, n) for nats, n in found if nats is not None and n is not None]
+    total, whole = math.fsum(n for _, n in known), quality(record, across_models)
+    if len(known) < len(found) or not total or whole is None:
         return None
-    same = math.isclose(math.fsum(nats for nats, _ in known) / total, loss, rel_tol=1e-6)
+    same = math.isclose(math.fsum(part for part, _ in known) / total, whole, rel_tol=1e-6)
     return known if same else None
 
 
@@ -219,10 +229,17 @@ def _run_differences(lora: CellRecord, full: CellRecord) -> list[str]:
     return found + _evaluation_differences(lora, full)
 
 
-def memory_differences(full: CellRecord, lora: CellRecord) -> list[str]:
-    """What makes two memory records no pair: the shape of the batch, or the way of measuring."""
+def memory_differences(
+    full: CellRecord, lora: CellRecord, across_models: bool = False
+) -> list[str]:
+    """What makes two memory records no pair: the shape of the batch, or the way of measuring.
+
+    Across models the same texts have another length.
+    """
     found = []
-    for name in ("batch_size", "sequence_length", "source"):
+    for name in (
+        ("batch_size", "source") if across_models else ("batch_size", "sequence_length", "source")
+    ):
         a, b = (lora.memory or {}).get(name), (full.memory or {}).get(name)
         if a is not None and b is not None and a != b:
             found.append(f"{name} {a} against {b}")

@@ -104,7 +104,7 @@ def _summary(comparison: Comparison, arm: Arm) -> ArmSummary:
         parameter_reduction_ratio=_parameter_ratio(comparison, arm),
         eval_losses=tuple(loss for r in records if (loss := eval_loss(r)) is not None),
         bits_per_byte=_mean([number(e, "bits_per_byte") for e in evaluations]),
-        gain_retention=_mean(gains),
+        gain_retention=gain_retention(comparison, arm).value if arm.adapter else _mean(gains),
         performance_retention=_mean(retentions),
         train_seconds=tuple(s for r in records if (s := number(r.training, "train_seconds"))),
         tokens_per_second=_mean([number(r.training, "tokens_per_second") for r in records]),

@@ -38,6 +38,7 @@ class Selection:
     environment_left_out: int = 0  # records
     settings_left_out: int = 0  # records
     differences: tuple[str, ...] = ()  # settings in which the two methods differ
+    reference: tuple[CellRecord, ...] = ()  # full fine-tuning of another model, all else the same
 
     def of_kind(self, kind: str) -> list[CellRecord]:
         """The selected records of one kind."""
@@ -50,6 +51,7 @@ def select(records: Sequence[CellRecord]) -> Selection:
     kept, others, outside = _one_environment(unique)
     chosen = _chosen_settings(kept)
     same = [record for record in kept if _agrees(record, chosen)]
+    reference = _of_another_model(kept, chosen)
     environment: dict[str, Any] = next((r.environment for r in same if r.environment), {})
     return Selection(
         records=tuple(same),
@@ -57,8 +59,9 @@ def select(records: Sequence[CellRecord]) -> Selection:
         settings=chosen,
         other_environments=tuple(others),
         environment_left_out=outside,
-        settings_left_out=len(kept) - len(same),
+        settings_left_out=len(kept) - len(same) - len(reference),
         differences=tuple(_differences(kept, same, chosen)),
+        reference=tuple(reference),
     )
 
 
@@ -165,6 +168,19 @@ def _chosen_settings(records: list[CellRecord]) -> dict[str, Any]:
 def _agrees(record: CellRecord, chosen: dict[str, Any]) -> bool:
     own = _settings(record)
     return all(chosen.get(name, own[name]) == own[name] for name in own)
+
+
+def _of_another_model(records: list[CellRecord], chosen: dict[str, Any]) -> list[CellRecord]:
+    """Untrained and fully fine-tuned records of one other model, under the chosen settings."""
+    others = [
+        record
+        for record in records
+        if record.cell.adapter is None
+        and record.cell.model_name != chosen.get("model_name")
+        and _agrees(record, {**chosen, "model_name": record.cell.model_name})
+    ]
+    name = _most(others, lambda record: record.cell.model_name)
+    return [record for record in others if record.cell.model_name == name]
 
 
 def _differences(

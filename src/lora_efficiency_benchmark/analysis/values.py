@@ -50,14 +50,14 @@ class ClaimVerdict:
     reason_ja: str = ""
     verified_at: float | None = None  # thresholds, in the metric's unit
     partial_at: float | None = None
+    model: str = ""  # LoRA's; "" where one model was compared with itself
+    base_model: str = ""  # full fine-tuning's
 
 
 @dataclass(frozen=True)
 class EstimatedClaim(ClaimVerdict):
     """A claim judged on estimates (basis ESTIMATED) of models nobody ran here."""
 
-    model: str = ""  # LoRA's
-    base_model: str = ""  # full fine-tuning's; the same for same-model
     batch_size: int | None = None  # None where the metric does not depend on it
     seq_len: int | None = None
     arithmetic: str = ""  # where the frozen weights alone rule a threshold out
@@ -125,7 +125,7 @@ class ArmSummary:
     parameter_reduction_ratio: float | None
     eval_losses: tuple[float, ...]  # one a seed, nats per token
     bits_per_byte: float | None  # mean over seeds
-    gain_retention: float | None  # mean over seeds
+    gain_retention: float | None  # ratio of the mean gains
     performance_retention: float | None
     train_seconds: tuple[float, ...]
     tokens_per_second: float | None

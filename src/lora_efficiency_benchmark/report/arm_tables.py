@@ -40,7 +40,7 @@ def _quality_row(arm: ArmSummary, say: Wording) -> tuple[Cell, ...]:
     perplexities = [_perplexity(loss) for loss in arm.eval_losses]
     return (
         _name_and_failures(arm, say),
-        line(f"{arm.dataset_size:,}"),
+        line(formats.count(arm.dataset_size or None, say)),
         _per_seed([formats.decimals(x, 3, say) for x in arm.eval_losses], cells, say),
         _per_seed([formats.decimals(x, 2, say) for x in perplexities], cells, say),
         _linked(formats.decimals(arm.bits_per_byte, 3, say), arm.bits_per_byte, cells),
@@ -106,7 +106,7 @@ def _time_row(analysis: Analysis, arm: ArmSummary, say: Wording) -> tuple[Cell, 
         saved += line(say(f"saved.{kind}"), quiet=True)
     return (
         line(arm_name(arm, say)),
-        line(f"{arm.dataset_size:,}"),
+        line(formats.count(arm.dataset_size or None, say)),
         _per_seed([formats.duration(x, say) for x in arm.train_seconds], cells, say),
         _time_ratio(arm, cells, say),
         _linked(formats.decimals(arm.tokens_per_second, 0, say), arm.tokens_per_second, cells),

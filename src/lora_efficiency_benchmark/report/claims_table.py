@@ -38,12 +38,18 @@ def found_value(claim: ClaimVerdict, found: ConfigurationVerdict, say: Wording) 
 def condition(analysis: Analysis, claim: ClaimVerdict, say: Wording) -> str:
     """What a claim's value depends on, in one line."""
     parts = [say(f"comparison.{claim.comparison}")]
+    if claim.comparison == "cross-model" and claim.base_model:
+        names = {"base": claim.base_model, "model": claim.model}
+        parts.append(formats.clean(say("estimates.models", **names)))
+        if claim.metric == "gain_retention":
+            parts.append(say("condition.bits"))
     if claim.metric != "parameter_reduction_ratio":
         parts.append(say(f"precision.{claim.precision}"))
     if claim.metric == "memory_reduction_ratio":
         parts += _tokens_condition(analysis, claim.precision, say)
     if claim.metric in NOISY_METRICS:
-        steps = max((len(c.get("loss") or ()) for a in analysis.arms for c in a.curves), default=0)
+        points = (p for a in analysis.arms for c in a.curves for p in c.get("loss") or ())
+        steps = max((p.get("step") or 0 for p in points), default=0)
         parts += [say("condition.steps", steps=steps)] if steps else []
     return " · ".join(parts)
 

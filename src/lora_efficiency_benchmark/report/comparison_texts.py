@@ -14,6 +14,10 @@ COMPARISON_TEXTS: dict[str, dict[str, str]] = {
         "between evaluations). The slower one is caught before its learning rate has come down; "
         "a run planned for that time might do better.",
     },
+    "condition.bits": {
+        "ja": "ビット/バイト、小さいほうの学習前から数える",
+        "en": "bits per byte, counted from the smaller model before training",
+    },
     "matched.after": {"ja": "{time}の時点", "en": "after {time}"},
     "column.equal_steps": {
         "ja": "改善幅の維持率(同じステップ数)",
