@@ -8,7 +8,10 @@ from lora_efficiency_benchmark import errors
 
 
 def tree(kind: type, depth: int = 0) -> list[tuple[int, str]]:
-    below = sorted(kind.__subclasses__(), key=lambda c: list(vars(errors)).index(c.__name__))
+    """The classes of the module; a package may refine one for its own use (``importing``)."""
+    order = list(vars(errors))
+    below = [c for c in kind.__subclasses__() if c.__module__ == errors.__name__]
+    below.sort(key=lambda c: order.index(c.__name__))
     return [(depth, kind.__name__), *(line for c in below for line in tree(c, depth + 1))]
 
 
