@@ -104,7 +104,7 @@ def test_a_history_of_equal_steps_repeats_itself(folders: Any) -> None:
 
 
 def test_what_saves_memory_saves_it(folders: Any) -> None:
-    folder = folders("llama")
+    folder = folders("llama", num_hidden_layers=2)
 
     def peak(method: str, **options: Any) -> int:
         return predictor(folder, method, **options).stream(4, 64).peak().allocated_bytes
@@ -118,7 +118,9 @@ def test_what_saves_memory_saves_it(folders: Any) -> None:
 
 
 def test_a_four_bit_base_holds_half_a_byte_a_weight(folders: Any) -> None:
-    folder = folders("llama", hidden_size=128, intermediate_size=512, vocab_size=100)
+    folder = folders(
+        "llama", hidden_size=128, intermediate_size=512, vocab_size=100, num_hidden_layers=2
+    )
     weights = {
         kind: predictor(folder, LORA, precision="bf16", quantization=kind)
         .estimate()

@@ -55,6 +55,8 @@ def test_a_search_goes_on_where_it_stopped(tiny_model_dir: Path, tmp_path: Path)
         learning_rates="search",
         search={"trials": 3, "steps": 2, "validation_size": 5, "centres": {"full": 3e-3}},
         estimate_scale=False,
+        probes=False,
+        samples=[],
     )
     first = Stop(6)  # base, three memory cells, two trials
     with pytest.raises(KeyboardInterrupt):
