@@ -194,7 +194,11 @@ def test_plan_json_lists_every_cell() -> None:
 
 
 def test_presets_and_doctor_speak_json() -> None:
-    assert json.loads(call("presets", "--json").stdout)["benchmarks"] == ["paper-r5", "quick"]
+    assert json.loads(call("presets", "--json").stdout)["benchmarks"] == [
+        "fair",
+        "paper-r5",
+        "quick",
+    ]
     done = call("doctor", "--json", LORA_BENCH_CACHE="/no/such/cache")
     found = json.loads(done.stdout)
     assert set(found) == {"python", "packages", "devices", "default_model", "problems"}
