@@ -36,6 +36,7 @@ from lora_efficiency_benchmark.analysis.contrasts import Document, Moments, Pair
 from lora_efficiency_benchmark.analysis.intervals import LOSS_SD, TIME_RELATIVE_SD
 from lora_efficiency_benchmark.analysis.joint import judge_joint
 from lora_efficiency_benchmark.analysis.metrics import Measurement
+from lora_efficiency_benchmark.analysis.recommend import RECOMMENDED, Candidate, Limits, decide
 from lora_efficiency_benchmark.analysis.values import (
     FAILED,
     NOT_MEASURED,
@@ -216,6 +217,28 @@ def joint_with_time(world: World, rng: np.random.Generator) -> str:
     return judge_joint(judged, "simulated").verification
 
 
+def recommendation(world: World, rng: np.random.Generator) -> str:
+    """What to use, of all configurations and full fine-tuning, which needs the most memory.
+
+    VERIFIED: a configuration that reaches the limit is recommended; PARTIAL: one that does not,
+    which is wrong; FAILED: "do not use LoRA".
+    """
+    ratios = draw_quality(world, rng)[0].ratios(world.texts > 0)
+    found = [
+        Candidate(f"{i}", measurement(ratio, i), memory_bytes=i + 1)
+        for i, ratio in enumerate(ratios)
+    ]
+    whole = Measurement("full", 1000, values={0: 1.0})
+    full = Candidate("full", whole, is_full=True, memory_bytes=len(found) + 1)
+    decision = decide([*found, full], Limits(retention=QUALITY.verified_at))
+    if decision.verification == UNDECIDED or decision.chosen is None:
+        return UNDECIDED
+    if decision.verification != RECOMMENDED or decision.chosen.candidate.is_full:
+        return FAILED
+    truth = world.truths[int(decision.chosen.candidate.name)]
+    return VERIFIED if truth >= QUALITY.verified_at else PARTIAL
+
+
 def _quality(world: World, rng: np.random.Generator) -> list[Measurement]:
     return [
         measurement(ratio, i, 1000 * (size + 1))
@@ -237,15 +260,14 @@ QUESTIONS: dict[str, tuple[Question, Claim]] = {
     "mean quality": (mean_quality, QUALITY),
     "joint": (joint, QUALITY),
     "joint with time": (joint_with_time, QUALITY),
+    "recommend": (recommendation, QUALITY),
 }
-"""By name: what gives a verdict, and the claim whose thresholds it is about.
-
-A further question (a recommendation, say) needs a function here, and worlds in ``worlds``.
-"""
+"""By name: what gives a verdict, and the claim whose thresholds it is about."""
 
 QUALITY_TRUTHS = (0.72, 0.79, 0.80, 0.81, 0.875, 0.94, 0.95, 0.96, 1.02)
 TIME_TRUTHS = (0.7, 0.79, 0.8, 0.81, 0.9, 0.99, 1.0, 1.01, 1.4)
 ALL_ON_UPPER, ALL_ON_LOWER = (0.95,) * 5, (0.80,) * 5
+ALL_BELOW, ALL_GOOD = (0.94,) * 5, (1.02,) * 5
 ONE_GOOD = (0.85, 0.85, 0.85, 0.85, 1.05)
 SEEDS = (3, 5, 10)
 
@@ -265,6 +287,8 @@ def worlds() -> Iterator[tuple[str, World]]:
             yield from _seeds("joint", World(truths, noise=noise))
         yield from _seeds("joint", World(ALL_ON_UPPER, sizes=2, noise=noise))
         yield from _seeds("joint with time", World(ALL_ON_UPPER, noise=noise))
+        for truths in (ALL_ON_UPPER, ALL_BELOW, ONE_GOOD, ALL_GOOD):
+            yield from _seeds("recommend", World(truths, noise=noise))
     for truth in (0.80, 0.95):
         for texts in (48, 200):
             yield from _seeds("quality", World((truth,), texts=texts, noise=SKEWED))
@@ -322,11 +346,14 @@ def truth(question: str, world: World, claim: Claim) -> str | None:
     best = max(world.truths)
     if question == "mean quality":
         best = sum(world.truths) / len(world.truths)
-    bars = [claim.verified_at, claim.partial_at][: 1 if "joint" in question else 2]
+    one_bar = "joint" in question or question == "recommend"
+    bars = [claim.verified_at, claim.partial_at][: 1 if one_bar else 2]
     if any(abs(best - bar) < 1e-9 for bar in bars):
         return None
     if best >= claim.verified_at:
         return VERIFIED
+    if question == "recommend":
+        return FAILED
     return PARTIAL if best >= claim.partial_at else FAILED
 
 

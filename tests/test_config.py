@@ -148,7 +148,7 @@ def test_every_preset_is_a_whole_configuration(name: str) -> None:
     c = load_config(name)
     labels = [adapter.label for adapter in c.adapters]
     assert len(set(labels)) == len(labels)
-    assert c.learning_rate is None, "a preset gives each arm its own rate"
+    assert c.learning_rates is not None, "a preset gives each arm its own rate"
     assert len(expand(c)) > len(labels)
 
 

@@ -73,6 +73,16 @@ def test_few_experiments_with_five_configurations() -> None:
     check(ask([("joint", worst)], FEW))
 
 
+def test_few_recommendations() -> None:
+    worst = simulation.World(simulation.ALL_ON_UPPER, seeds=5)
+    check(ask([("recommend", worst)], 100))
+    good, bad = simulation.World(simulation.ALL_GOOD, 10, 200), simulation.World((0.6,) * 5, 10)
+    for world, right in ((good, VERIFIED), (bad, FAILED)):
+        (row,) = ask([("recommend", world)], 20)
+        assert row.right == right
+        assert row.shares == {right: 1.0}
+
+
 def test_what_is_far_from_a_threshold_is_decided_and_right() -> None:
     for truth, right in ((0.72, FAILED), (0.875, PARTIAL), (1.02, VERIFIED)):
         (row,) = ask([("quality", simulation.World((truth,), seeds=5, texts=200))], 50)
