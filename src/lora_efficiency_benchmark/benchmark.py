@@ -26,7 +26,13 @@ from .plan import FULL, LORA, Cell, expand
 from .report.files import write_report
 from .report.progress import warn
 from .results import FAILED, OK, CellRecord, LoRAEfficiencyResult
-from .search import is_conclusive, next_trials, planned_ids, remaining_cells
+from .search import (
+    folder_records,
+    is_conclusive,
+    next_trials,
+    planned_records,
+    remaining_cells,
+)
 from .store import ESTIMATES, ESTIMATES_SCHEMA, Store
 from .units import to_gib
 from .yaml_io import preset_path
@@ -89,7 +95,7 @@ class LoRAEfficiencyBenchmark:
         watch = watch or _LogOnly()
         with self._launcher() as launch:
             if missing:
-                kept = [r for r in _planned(records, self.config) if r.status != FAILED]
+                kept = [r for r in planned_records(self.config, records) if r.status != FAILED]
                 self._measure(launch, missing, len(kept), watch)
             if sized and (missing or not (self.store.path / ESTIMATES).exists()):
                 self._estimate_scale(launch, watch)
@@ -179,7 +185,7 @@ class LoRAEfficiencyBenchmark:
     def analyze(self) -> Analysis:
         """Verdicts from the stored records of this configuration, and from in-process runs."""
         stored = self.store.load_records() if self.store.path.is_dir() else []
-        records = _planned(stored, self.config) + self._in_process
+        records = planned_records(self.config, stored) + self._in_process
         estimates = _estimates(self.store, lambda line: self.logger.warning("%s", line))
         return analyze(records, load_claims(self.config.claims), estimates)
 
@@ -339,14 +345,9 @@ def analyze_folder(path: str | Path, claims: str | None = None) -> Analysis:
     Where the folder holds a config.yaml, records of other settings are left out. A broken
     estimates.json is told on standard error and left out. Raises StoreError.
     """
+    records, config = folder_records(path)
     store = Store(path)
-    records = store.load_records()
-    if not records:
-        raise StoreError(f"{path}: holds no records; run the benchmark first")
-    asked = store.path / "config.yaml"
-    if asked.is_file():
-        config = load_config(asked)
-        records = _planned(records, config)
+    if config is not None:
         noted = store.path / "claims.yaml"
         claims = claims or (str(noted) if noted.is_file() else config.claims)
     return analyze(records, load_claims(claims or "paper-r5"), _estimates(store, warn))
@@ -359,12 +360,6 @@ def _estimates(store: Store, tell: Callable[[str], None]) -> list[dict[str, Any]
     except StoreError as error:
         tell(f"estimates left out: {error}")
         return []
-
-
-def _planned(records: Sequence[CellRecord], config: LoRABenchmarkConfig) -> list[CellRecord]:
-    """The records that belong to a configuration; a folder may hold those of an older one."""
-    planned = planned_ids(config, records)
-    return [record for record in records if record.cell_id in planned]
 
 
 def _without_rate(cell: Cell) -> str:

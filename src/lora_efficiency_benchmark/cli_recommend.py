@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .cli_output import Json, Lang, choose_language, print_json
-from .errors import ConfigError, StoreError
+from .errors import ConfigError
 
 if TYPE_CHECKING:
     from .analysis.recommend import Limits
-    from .results import CellRecord
 
 Folder = Annotated[Path, typer.Argument(help="Output folder of a run")]
 Retention = Annotated[
@@ -68,11 +67,13 @@ def recommend(
     from .analysis.recommend import RECOMMENDED
     from .analysis.recommend import recommend as choose
     from .report.recommendation import render_recommendation
+    from .search import folder_records
 
     language = choose_language(lang)
     limits = _limits(retention, max_memory, max_minutes, cheapest)
     size = None if data_size is None else _number(data_size, "--data-size", "1000", whole=True)
-    found = choose(_records(folder), limits, None if size is None else int(size))
+    records, _ = folder_records(folder)
+    found = choose(records, limits, None if size is None else int(size))
     if as_json:
         print_json(found.to_dict())
     else:
@@ -127,19 +128,3 @@ def _number(text: str, option: str, example: str, whole: bool = False) -> float:
         kind = "whole number" if whole else "number"
         raise ConfigError(f"{option} {text}: must be a {kind} above zero, such as {example}")
     return value
-
-
-def _records(folder: Path) -> list[CellRecord]:
-    """The records of a folder; where it holds a config.yaml, those that belong to it."""
-    from .config import load_config
-    from .search import planned_ids
-    from .store import Store
-
-    records = Store(folder).load_records()
-    if not records:
-        raise StoreError(f"{folder}: holds no records; run the benchmark first")
-    asked = folder / "config.yaml"
-    if not asked.is_file():
-        return records
-    planned = planned_ids(load_config(asked), records)
-    return [record for record in records if record.cell_id in planned]

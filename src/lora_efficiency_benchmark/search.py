@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from .adapters import AdapterSettings
-from .config import LoRABenchmarkConfig, Search
-from .errors import DivergedCell
+from .config import LoRABenchmarkConfig, Search, load_config
+from .errors import DivergedCell, StoreError
 from .plan import Cell, arms_of, expand, trial_cell
 from .results import OK, CellRecord
+from .store import Store
 
 Losses = dict[float, float]  # learning rate -> validation loss, infinite where training diverged
 
@@ -116,6 +118,28 @@ def planned_ids(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> s
         ids |= {cell.id for cell in expand(side, found_rates(side, records))}
         ids |= {r.cell_id for r in records if is_trial_of(side, r)}
     return ids
+
+
+def folder_records(path: str | Path) -> tuple[list[CellRecord], LoRABenchmarkConfig | None]:
+    """The records of an output folder; where it holds a config.yaml, those that belong to it.
+
+    Raises StoreError where there are none, ConfigError on a config.yaml that is none.
+    """
+    store = Store(path)
+    records = store.load_records()
+    if not records:
+        raise StoreError(f"{path}: holds no records; run the benchmark first")
+    asked = store.path / "config.yaml"
+    if not asked.is_file():
+        return records, None
+    config = load_config(asked)
+    return planned_records(config, records), config
+
+
+def planned_records(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> list[CellRecord]:
+    """The records that belong to a configuration; a folder may hold those of an older one."""
+    planned = planned_ids(config, records)
+    return [record for record in records if record.cell_id in planned]
 
 
 def remaining_cells(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> list[Cell]:
