@@ -13,7 +13,9 @@ from lora_efficiency_benchmark import LoRABenchmarkConfig, LoRAEfficiencyBenchma
 from lora_efficiency_benchmark.analysis import Analysis, analyze
 from lora_efficiency_benchmark.claims import load_claims
 from lora_efficiency_benchmark.config import load_config
+from lora_efficiency_benchmark.language import Language
 from lora_efficiency_benchmark.report.html import render_html
+from lora_efficiency_benchmark.report.terminal import render_terminal
 from lora_efficiency_benchmark.results import CellRecord
 from lora_efficiency_benchmark.search import planned_ids, remaining_cells
 
@@ -81,7 +83,7 @@ def test_a_search_gives_each_model_its_own_rates() -> None:
 
 def test_ratios_are_those_of_the_two_models() -> None:
     config = two_models(seeds=4)
-    found = analyze(records_of(config, {"base": 3.2, "full": 2.4}, 4), CLAIMS)
+    found = analyze(records_of(config, {"base": 3.2, "full": 2.4}, 4), CLAIMS, base_model="small")
     arm = found.arms[1]
     reduction = claim(found, "parameter_reduction_ratio", "cross-model")
     assert reduction.mean == pytest.approx(SMALL_PARAMETERS / arm.trainable_parameters)
@@ -112,25 +114,53 @@ def test_quality_counts_bytes_not_tokens() -> None:
         return record
 
     plain = records_of(config, {"base": 3.2, "full": 2.4}, 3)
-    found = analyze([recount(dataclasses.replace(r)) for r in plain], CLAIMS)
+    found = analyze([recount(dataclasses.replace(r)) for r in plain], CLAIMS, base_model="small")
     kept = claim(found, "gain_retention", "cross-model")
     assert kept.mean == pytest.approx((3.2 - 2.0) / (3.2 - 2.4), rel=0.01)
 
 
-def test_texts_cut_at_other_bytes_leave_the_error_of_seeds_only() -> None:
-    config = two_models(seeds=3)
-    records = records_of(config, {"base": 3.2, "full": 2.4}, 3)
+@pytest.mark.parametrize(("more", "measured"), [(3, True), (40, False)])
+def test_texts_cut_at_other_bytes_are_not_compared(more: int, measured: bool) -> None:
+    """Three bytes may be a first token, which nothing predicts; forty are another text."""
+    records = records_of(two_models(seeds=3), {"base": 3.2, "full": 2.4}, 3)
     for record in records:
         if record.cell.model_name == "small" and record.evaluation:
             block = evaluation(record.evaluation["loss"])
-            block["documents"][0]["raw_bytes"] += 1
-            block["raw_bytes"] += 1
-            bits = block["bits_per_byte"] * (block["raw_bytes"] - 1) / block["raw_bytes"]
-            block["bits_per_byte"] = bits
+            before = block["raw_bytes"]
+            block["documents"][0]["raw_bytes"] += more
+            block["raw_bytes"] += more
+            block["bits_per_byte"] *= before / block["raw_bytes"]
             record.evaluation = block
-    kept = claim(analyze(records, CLAIMS), "gain_retention", "cross-model")
-    assert kept.mean is not None
-    assert "held-out texts unknown" in kept.per_configuration[0].reason
+    kept = claim(analyze(records, CLAIMS, base_model="small"), "gain_retention", "cross-model")
+    assert (kept.mean is not None) == measured
+    if measured:
+        assert "200 held-out texts" in kept.per_configuration[0].reason
+    else:
+        assert kept.verification == "NOT_MEASURED"
+        assert "max_length" in kept.reason
+        assert "max_length" in kept.reason_ja
+
+
+def test_the_precision_is_the_one_that_was_run() -> None:
+    config = two_models(seeds=3, precision={"full": "fp32", "lora": "bf16"})
+    records = records_of(config, {"base": 3.2, "full": 2.4}, 3)
+    found = analyze(records, CLAIMS, base_model="small").claims
+    noisy = [c for c in found if c.metric in ("gain_retention", "time_ratio")]
+    assert len(noisy) == 4
+    assert {c.precision for c in noisy} == {"as-practised"}
+
+
+def test_nobody_asked_for_the_other_model() -> None:
+    records = records_of(two_models(seeds=3), {"base": 3.2, "full": 2.4}, 3)
+    assert {c.comparison for c in analyze(records, CLAIMS).claims} == {"same-model"}
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_terminal_tells_the_comparisons_apart(language: Language) -> None:
+    records = records_of(two_models(seeds=3), {"base": 3.2, "full": 2.4}, 3)
+    shown = render_terminal(analyze(records, CLAIMS, base_model="small"), language)
+    assert "small" in shown
+    assert "large" in shown
 
 
 def test_one_model_has_no_claim_across_models() -> None:
@@ -143,7 +173,9 @@ def test_one_model_has_no_claim_across_models() -> None:
     [("en", "full small / LoRA large"), ("ja", "small のフル / large のLoRA")],
 )
 def test_the_report_names_both_models(language: str, words: str) -> None:
-    found = analyze(records_of(two_models(seeds=3), {"base": 3.2, "full": 2.4}, 3), CLAIMS)
+    found = analyze(
+        records_of(two_models(seeds=3), {"base": 3.2, "full": 2.4}, 3), CLAIMS, base_model="small"
+    )
     assert words in render_html(found, language)
 
 

@@ -164,3 +164,18 @@ def test_no_process_is_left_behind(tiny_model_dir: Path) -> None:
         pid = launch._worker._process.pid  # type: ignore[union-attr]
         assert Path(f"/proc/{pid}").exists()
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_folder_with_a_torch_of_its_own_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever stands in a stranger's data folder must not run its files."""
+    mark = tmp_path / "ran"
+    for name in ("torch", "peft", "json"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(mark)!r}, 'w')\nraise SystemExit", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    with LocalLauncher() as launcher, pytest.raises(UserError, match="no such"):
+        launcher.preflight(
+            LoRABenchmarkConfig(model_name="./none", learning_rates={"full": 1e-4, "lora": 1e-3})
+        )
+    assert not mark.exists()

@@ -187,7 +187,8 @@ class LoRAEfficiencyBenchmark:
         stored = self.store.load_records() if self.store.path.is_dir() else []
         records = planned_records(self.config, stored) + self._in_process
         estimates = _estimates(self.store, lambda line: self.logger.warning("%s", line))
-        return analyze(records, load_claims(self.config.claims), estimates)
+        claims = load_claims(self.config.claims)
+        return analyze(records, claims, estimates, self.config.base_model_name)
 
     # ---- the specification's methods ------------------------------------------------------------
 
@@ -350,7 +351,9 @@ def analyze_folder(path: str | Path, claims: str | None = None) -> Analysis:
     if config is not None:
         noted = store.path / "claims.yaml"
         claims = claims or (str(noted) if noted.is_file() else config.claims)
-    return analyze(records, load_claims(claims or "paper-r5"), _estimates(store, warn))
+    base_model = None if config is None else config.base_model_name
+    found = load_claims(claims or "paper-r5")
+    return analyze(records, found, _estimates(store, warn), base_model)
 
 
 def _estimates(store: Store, tell: Callable[[str], None]) -> list[dict[str, Any]]:

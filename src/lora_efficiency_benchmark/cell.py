@@ -210,9 +210,12 @@ class CellRun:
         cell = self.cell
         if cell.probes:
             with self.phase("probes", shown="evaluate"):
-                self.record.probes = evaluate_probes(
-                    model, self.tokenizer, cell.max_length, cell.precision, self.pad
-                )
+                try:
+                    self.record.probes = evaluate_probes(
+                        model, self.tokenizer, cell.max_length, cell.precision, self.pad
+                    )
+                except Exception:  # the finished training is worth more
+                    traceback.print_exc()
         if cell.samples:
             with self.phase("samples", shown="evaluate"):
                 try:

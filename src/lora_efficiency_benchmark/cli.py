@@ -115,9 +115,11 @@ def plan(
     if as_json:
         print_json({"cells": rows, "forecast_seconds": sum(seconds), "speed": reference_speed()})
         return
+    several = len({cell.model_name for cell in cells}) > 1
     for cell, value, peak in zip(cells, seconds, peaks, strict=True):
+        name = f"{Path(cell.model_name).name:20} " if several else ""
         typer.echo(
-            f"{cell.kind:7} {cell.label:18} {cell.reading:12} {cell.precision:9} "
+            f"{cell.kind:7} {name}{cell.label:18} {cell.reading:12} {cell.precision:9} "
             f"n={cell.dataset_size:<6} seed {cell.seed}  {format_duration(value):>8}"
             f"  {_estimated(peak, language)}".rstrip()
         )

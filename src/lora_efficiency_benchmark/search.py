@@ -78,6 +78,8 @@ def search_path(
     tried: list[float] = []
     while len(tried) < search.trials:
         rate = waiting[len(tried)] if len(tried) < len(waiting) else _beside(losses, tried, search)
+        if rate in tried:  # three digits tell no more rates apart: the search has closed in
+            break
         if rate not in losses:
             return tried, rate
         tried.append(rate)

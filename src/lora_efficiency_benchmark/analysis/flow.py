@@ -30,13 +30,15 @@ def analyze(
     records: Sequence[CellRecord],
     claims: Sequence[Claim],
     estimates: Sequence[Mapping[str, Any]] = (),
+    base_model: str | None = None,
 ) -> Analysis:
     """Judge ``claims`` on ``records``. Pure, and the order of the records does not matter.
 
     Any part of a matrix will do: what is missing is NOT_MEASURED, with the reason. ``estimates``
-    (the entries of estimates.json) are judged apart and touch no measured verdict.
+    (the entries of estimates.json) are judged apart and touch no measured verdict. ``base_model``
+    names the other model of a cross-model comparison: only what was asked for is compared.
     """
-    selection = select(records)
+    selection = select(records, base_model)
     comparison = compare_arms(selection)
     judged = [
         judge_claim(claim, measure(comparison, claim), _reading(comparison, claim))
@@ -63,7 +65,9 @@ def analyze(
         settings=_settings(selection, comparison),
         failures=failures((*selection.records, *selection.reference)),
         estimated_claims=judge_estimates(claims, estimates),
-        estimator=estimator_error(selection.of_kind("memory")),
+        estimator=estimator_error(
+            [r for r in (*selection.records, *selection.reference) if r.cell.kind == "memory"]
+        ),
         learning_rates=curves,
         matched=matched_arms(comparison),
         forgetting=forgetting(comparison),
@@ -76,14 +80,14 @@ def _judge_across(
 ) -> list[JudgedClaim]:
     models = (_model(selection.records), _model(selection.reference))
     return [
-        judge_claim(claim, measure(comparison, claim), models=models)
+        judge_claim(claim, measure(comparison, claim), _reading(comparison, claim), models)
         for claim in cross_claims(claims)
     ]
 
 
 def _reading(comparison: Comparison, claim: Claim) -> str | None:
     """As practised, where a quality or time claim was measured with unequal precisions."""
-    if not claim.noisy or claim.comparison != "same-model":
+    if not claim.noisy:
         return None
     readings = {r.cell.reading for arm in comparison.lora for r in arm.train.values()}
     return AS_PRACTISED if readings == {AS_PRACTISED} else None

@@ -85,8 +85,8 @@ def _at_equal_time(
             None,
             None,
             Text(
-                "full fine-tuning gained nothing by then",
-                "その時点でフルファインチューニングに改善がない",
+                "full fine-tuning's own gain is not clear by then",
+                "その時点でのフルファインチューニングの改善が確かでない",
             ),
         )
     return ratio, math.fsum(times) / len(times), NOTHING

@@ -31,6 +31,7 @@ from .pairing import (
 from .wording import NOTHING, Text
 
 OUT_OF_MEMORY = "out_of_memory"
+FIRST_TOKEN_BYTES = 24  # longest first token, in UTF-8 bytes, that two tokenizers may differ by
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,15 @@ def gain_retention(comparison: Comparison, arm: Arm) -> Measurement:
             used.append(pair)
     if not used:
         return _no_pairs(comparison, arm)
+    if across and not _same_texts(comparison.base, used):
+        return _none(
+            arm,
+            "the length limit cuts the texts at different places for the two models; raise "
+            "max_length until no held-out text is cut",
+            "系列長の上限がモデルごとに違う位置で文章を切っている。評価文が切れないよう "
+            "max_length を上げる",
+            size=True,
+        )
     # A seed without a gain stays: leaving it out would keep only the runs in which full did well.
     if math.fsum(full.values()) <= 0:
         return _none(
@@ -165,16 +175,14 @@ def gain_retention(comparison: Comparison, arm: Arm) -> Measurement:
 
 
 def _document_gains(base: CellRecord, pairs: Sequence[Pair], across: bool) -> tuple[Document, ...]:
-    """What every held-out text adds to both gains, means over seeds; empty where unknown.
-
-    Another tokenizer may cut a text at another byte; then it is not the same text.
-    """
+    """What every held-out text adds to both gains, means over seeds; empty where unknown."""
     before = documents(base, across)
     rows = [(documents(pair.lora, across), documents(pair.full, across)) for pair in pairs]
-    sizes = [n for _, n in before or ()]
-    known = [(a, f) for a, f in rows if a and f and [n for _, n in a] == [n for _, n in f] == sizes]
+    known = [(a, f) for a, f in rows if a and f and before and len(a) == len(f) == len(before)]
     if not before or len(known) < len(rows):
         return ()
+    if across:  # at the bytes of the one model, which are nearly those of the other
+        known = [(_at_bytes_of(before, a), _at_bytes_of(before, f)) for a, f in known]
     return tuple(
         Document(
             nats - math.fsum(a[i][0] for a, _ in known) / len(known),
@@ -183,6 +191,28 @@ def _document_gains(base: CellRecord, pairs: Sequence[Pair], across: bool) -> tu
         )
         for i, (nats, tokens) in enumerate(before)
     )
+
+
+def _at_bytes_of(
+    base: Sequence[tuple[float, float]], other: Sequence[tuple[float, float]]
+) -> list[tuple[float, float]]:
+    return [(bits * n / m if m else bits, n) for (_, n), (bits, m) in zip(base, other, strict=True)]
+
+
+def _same_texts(base: CellRecord, pairs: Sequence[Pair]) -> bool:
+    """Whether all were scored on the same text, the first token apart, which nothing predicts."""
+    before = documents(base, across_models=True)
+    for record in (r for pair in pairs for r in (pair.lora, pair.full)):
+        scored = documents(record, across_models=True)
+        if scored is None or before is None:
+            continue  # nothing says so
+        if len(scored) != len(before):
+            return False
+        if any(
+            abs(n - m) > FIRST_TOKEN_BYTES for (_, n), (_, m) in zip(before, scored, strict=True)
+        ):
+            return False
+    return True
 
 
 def time_ratio(comparison: Comparison, arm: Arm) -> Measurement:

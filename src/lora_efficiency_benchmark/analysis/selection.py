@@ -45,13 +45,16 @@ class Selection:
         return [record for record in self.records if record.cell.kind == kind]
 
 
-def select(records: Sequence[CellRecord]) -> Selection:
-    """Choose what is judged. The order of ``records`` never matters."""
+def select(records: Sequence[CellRecord], base_model: str | None = None) -> Selection:
+    """Choose what is judged. The order of ``records`` never matters.
+
+    ``base_model`` is the other model of a cross-model comparison, where one was asked for.
+    """
     unique = _one_per_cell(records)
     kept, others, outside = _one_environment(unique)
     chosen = _chosen_settings(kept)
     same = [record for record in kept if _agrees(record, chosen)]
-    reference = _of_another_model(kept, chosen)
+    reference = _of_another_model(kept, chosen, base_model)
     environment: dict[str, Any] = next((r.environment for r in same if r.environment), {})
     return Selection(
         records=tuple(same),
@@ -170,17 +173,19 @@ def _agrees(record: CellRecord, chosen: dict[str, Any]) -> bool:
     return all(chosen.get(name, own[name]) == own[name] for name in own)
 
 
-def _of_another_model(records: list[CellRecord], chosen: dict[str, Any]) -> list[CellRecord]:
-    """Untrained and fully fine-tuned records of one other model, under the chosen settings."""
-    others = [
+def _of_another_model(
+    records: list[CellRecord], chosen: dict[str, Any], base_model: str | None
+) -> list[CellRecord]:
+    """Untrained and fully fine-tuned records of the other model, under the chosen settings."""
+    if base_model is None or base_model == chosen.get("model_name"):
+        return []
+    return [
         record
         for record in records
         if record.cell.adapter is None
-        and record.cell.model_name != chosen.get("model_name")
-        and _agrees(record, {**chosen, "model_name": record.cell.model_name})
+        and record.cell.model_name == base_model
+        and _agrees(record, {**chosen, "model_name": base_model})
     ]
-    name = _most(others, lambda record: record.cell.model_name)
-    return [record for record in others if record.cell.model_name == name]
 
 
 def _differences(

@@ -138,7 +138,8 @@ class _Worker:
         self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._last_lines: deque[str] = deque(maxlen=3)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "lora_efficiency_benchmark.execution.worker", isolation],
+            # -P: a folder that the user happens to stand in must not hand us its torch.py
+            [sys.executable, "-P", "-m", "lora_efficiency_benchmark.execution.worker", isolation],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -17,6 +17,7 @@ from .files import clean, shown
 from .refusal import NotImportable, Statement
 
 CAUSAL = "CAUSAL_LM"
+TYING = "ensure_weight_tying"  # of modules_to_save: tied embeddings stay one tensor
 _READ = {
     "peft_type", "task_type", "r", "lora_alpha", "lora_dropout", "target_modules", "use_dora",
     "use_rslora", "modules_to_save", "base_model_name_or_path",
@@ -41,14 +42,16 @@ def lora_settings(config: Fields) -> AdapterSettings:
             f"{kind} はフルファインチューニングでもLoRAでもありません",
         )
     require_causal(config.text("task_type"))
+    saved = config.values.get("modules_to_save")
+    config.flag(TYING)  # only checked: it tells how to count what is saved
+    read = _READ | _SAYS_NOTHING | ({TYING} if saved else set())
     for key, value in config.values.items():
-        if key not in _READ | _SAYS_NOTHING and not _neutral(key, value):
+        if key not in read and not _neutral(key, value):
             name, got = clean(key, 60), shown(value)
             raise NotImportable(
                 f"LoRA with {name} = {got}, which a record cannot hold",
                 f"{name} = {got} を使うLoRAで、記録の項目では表せません",
             )
-    saved = config.values.get("modules_to_save")
     raw = {
         "r": config.need(lambda name: config.whole(name, 1), "r"),
         "alpha": config.need(config.number, "lora_alpha"),

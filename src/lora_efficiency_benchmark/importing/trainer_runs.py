@@ -24,7 +24,7 @@ from ..adapters import AdapterSettings
 from ..architectures import load_architectures
 from .fields import Fields, finite
 from .files import name_within, read_json
-from .peft_config import lora_settings, require_causal
+from .peft_config import TYING, lora_settings, require_causal
 from .refusal import NotImportable, Skipped, Statement
 from .runs import NOT_STATED, UNKNOWN, Run, known
 from .weights import ADAPTER, Weights, adapter_weights, fits, model_weights
@@ -90,7 +90,7 @@ def _read_run(values: dict[str, Any], places: Sequence[Path], source: str) -> Tr
     """A run from its last state; ``places`` are where its other files may lie, best first."""
     state = Fields(values)
     adapter, model_name, config = _method(places)
-    weights, problem = _weights(places, adapter)
+    weights, problem = _weights(places, adapter, bool(config.flag(TYING)))
     parameters, counted = _parameters(weights, config if adapter is None else None)
     log = state.rows("log_history")
     steps = state.need(lambda name: state.whole(name, 1), "global_step")
@@ -140,10 +140,10 @@ def _read_run(values: dict[str, Any], places: Sequence[Path], source: str) -> Tr
 
 
 def _method(places: Iterable[Path]) -> tuple[AdapterSettings | None, str | None, Fields]:
-    """LoRA or full fine-tuning, the model's name, and the model's configuration."""
+    """LoRA or full fine-tuning, the model's name, and the adapter's or model's configuration."""
     for place in places:
         if (found := _neighbour(place, ADAPTER_CONFIG)) is not None:
-            return lora_settings(found), found.text("base_model_name_or_path"), Fields({})
+            return lora_settings(found), found.text("base_model_name_or_path"), found
     for place in places:
         if (found := _neighbour(place, CONFIG)) is not None:
             _require_trainable(found)
@@ -181,7 +181,7 @@ def _require_trainable(config: Fields) -> None:
 
 
 def _weights(
-    places: Iterable[Path], adapter: AdapterSettings | None
+    places: Iterable[Path], adapter: AdapterSettings | None, tied: bool
 ) -> tuple[Weights | None, str | None]:
     """The heads of the saved weights, and why there is nothing to count."""
     problem = "no safetensors file"
@@ -192,7 +192,7 @@ def _weights(
             else:
                 there = (place / ADAPTER).exists()
                 whole = adapter.modules_to_save
-                found = adapter_weights(place / ADAPTER, whole) if there else None
+                found = adapter_weights(place / ADAPTER, whole, tied) if there else None
         except NotImportable as error:
             problem = str(error)
             continue

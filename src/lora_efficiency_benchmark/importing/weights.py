@@ -27,20 +27,27 @@ _WHOLE_NUMBERS = {"I64", "I32", "I16", "BOOL"}  # positions and masks, never par
 _SHARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*\.safetensors")  # a plain name: no other folder
 _MAX_SHARDS = 1000
 _LORA = re.compile(r"\.lora_(A|B|embedding_A|embedding_B|magnitude_vector)(\.|$)")
+_ENDS = (".embed_tokens.weight", ".lm_head.weight")  # the names by which PEFT keeps a tie
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    shape: tuple[int, ...]
+    dtype: str
 
 
 @dataclass(frozen=True)
 class Weights:
     """What the heads of one model's or adapter's files say."""
 
-    shapes: Mapping[str, tuple[int, ...]]  # of its parameters
+    shapes: Mapping[str, tuple[int, ...]]  # of its parameters, as stored
     dtypes: Mapping[str, int]  # dtype -> elements
     file_bytes: int
     source: str  # the file that was read
 
     @property
     def parameters(self) -> int:
-        """Elements, every stored tensor once."""
+        """Elements of all tensors, one that is known to be stored twice once."""
         return sum(self.dtypes.values())
 
     @property
@@ -49,44 +56,50 @@ class Weights:
         return "/".join(sorted(self.dtypes))
 
 
-def adapter_weights(path: Path, whole: Sequence[str] = ()) -> Weights:
+def adapter_weights(path: Path, whole: Sequence[str] = (), tied: bool = False) -> Weights:
     """A LoRA adapter, and the modules trained ``whole`` beside it.
 
-    Raises NotImportable where the file holds more: an embedding that PEFT saved along was not
-    trained.
+    ``tied``: embeddings among them are one tensor at both ends. PEFT writes it under both names,
+    of which its configuration may list one; it counts once. Raises NotImportable where the file
+    holds more: an embedding that PEFT saved along was not trained.
     """
-    shapes, dtypes, size = _head(path)
-    trained = tuple(whole)
-    modules = ((name, name.rpartition(".")[0]) for name in shapes if not _LORA.search(name))
-    other = next((name for name, module in modules if not module.endswith(trained)), None)
+    tensors, size = _head(path)
+    trained = tuple(f".{name}" for name in whole)
+    beside = [name for name in tensors if not _LORA.search(name)]
+    known = {name for name in beside if f".{name.rpartition('.')[0]}".endswith(trained)}
+    pair = _pair(tensors) if tied else ()
+    if known.intersection(pair):
+        known.update(pair)
+        counted = {name: tensor for name, tensor in tensors.items() if name != pair[-1]}
+    else:
+        counted = tensors
+    other = next((name for name in beside if name not in known), None)
     if other is not None:
         raise NotImportable(
             f"holds {clean(other, 80)}, which is no LoRA weight; it is not counted",
             f"LoRAの重みではない {clean(other, 80)} を含むため数えません",
         )
-    return Weights(shapes, dtypes, size, path.name)
+    return Weights(_shapes(tensors), _elements(counted), size, path.name)
 
 
 def model_weights(folder: Path) -> Weights | None:
     """A whole model, in one file or in shards; None where there is none. Raises NotImportable."""
     if (folder / MODEL).exists():
-        shapes, dtypes, size = _head(folder / MODEL)
-        return Weights(shapes, dtypes, size, MODEL)
+        tensors, size = _head(folder / MODEL)
+        return Weights(_shapes(tensors), _elements(tensors), size, MODEL)
     if not (folder / INDEX).exists():
         return None
-    all_shapes: dict[str, tuple[int, ...]] = {}
-    total: dict[str, int] = {}
+    everything: dict[str, _Tensor] = {}
     file_bytes = 0
     for name in _shards(folder / INDEX):
-        shapes, dtypes, size = _head(folder / name)
-        if shapes.keys() & all_shapes.keys():
+        tensors, size = _head(folder / name)
+        if tensors.keys() & everything.keys():
             raise NotImportable(
                 "two shards hold the same tensor", "同じテンソルが2つのファイルにあります"
             )
-        all_shapes |= shapes
-        total = {key: total.get(key, 0) + dtypes.get(key, 0) for key in total | dtypes}
+        everything |= tensors
         file_bytes += size
-    return Weights(all_shapes, total, file_bytes, INDEX)
+    return Weights(_shapes(everything), _elements(everything), file_bytes, INDEX)
 
 
 def fits(adapter: Weights, model: Weights) -> bool:
@@ -104,6 +117,27 @@ def fits(adapter: Weights, model: Weights) -> bool:
         for module, pair in sides.items()
         if set(pair) == {"A", "B"}
     )
+
+
+def _pair(tensors: Mapping[str, _Tensor]) -> tuple[str, ...]:
+    """Input embedding and output head, where the file holds one of each and they are alike."""
+    ends = [[name for name in tensors if f".{name}".endswith(end)] for end in _ENDS]
+    if any(len(names) != 1 for names in ends):
+        return ()
+    (first,), (last,) = ends
+    return (first, last) if tensors[first] == tensors[last] else ()
+
+
+def _shapes(tensors: Mapping[str, _Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
+
+
+def _elements(tensors: Mapping[str, _Tensor]) -> dict[str, int]:
+    """Elements by dtype."""
+    found: dict[str, int] = {}
+    for tensor in tensors.values():
+        found[tensor.dtype] = found.get(tensor.dtype, 0) + math.prod(tensor.shape)
+    return found
 
 
 def _core(name: str) -> str:
@@ -127,8 +161,8 @@ def _all_texts(values: Mapping[str, Any]) -> bool:
     return all(isinstance(value, str) for value in values.values())
 
 
-def _head(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, int], int]:
-    """Shapes and elements by dtype of the parameters in one file, and its size."""
+def _head(path: Path) -> tuple[dict[str, _Tensor], int]:
+    """The parameters in one file, and its size."""
     with open_regular(path) as (file, size):
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(size - 8, MAX_JSON_BYTES):
@@ -136,8 +170,7 @@ def _head(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, int], int]:
         head = parse_json(file.read(length))
     if not isinstance(head, dict):
         raise _not_safetensors()
-    shapes: dict[str, tuple[int, ...]] = {}
-    dtypes: dict[str, int] = {}
+    tensors: dict[str, _Tensor] = {}
     for name, entry in head.items():
         if name == "__metadata__":
             continue
@@ -150,12 +183,10 @@ def _head(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, int], int]:
                 f"{clean(dtype, 20)} のテンソルを含みます。圧縮された重みは数えません",
             )
         width, named = _FLOATS[dtype]
-        elements = math.prod(shape)
-        if elements * width != stored[1] - stored[0] or stored[1] > size - 8 - length:
+        if math.prod(shape) * width != stored[1] - stored[0] or stored[1] > size - 8 - length:
             raise _not_safetensors()
-        shapes[name] = shape
-        dtypes[named] = dtypes.get(named, 0) + elements
-    return shapes, dtypes, size
+        tensors[name] = _Tensor(shape, named)
+    return tensors, size
 
 
 def _entry(entry: Any) -> tuple[str, tuple[int, ...], tuple[int, ...]]:

@@ -9,10 +9,12 @@ COMPARISON_TEXTS: dict[str, dict[str, str]] = {
     },
     "matched.note": {
         "ja": "同じ学習時間では、速いほうの構成が終わった時点で両者を読む(評価の間は補間)。"
-        "遅いほうは学習率が下がりきる前の値なので、その時間に合わせて計画すればもっと良くなりうる。",
+        "遅いほうは学習率が下がりきる前の値なので、その時間に合わせて計画すればもっと良くなりうる。"
+        "同じ学習時間の区間はシードのばらつきだけを表す(評価文ごとの損失は途中では残らない)。",
         "en": "At equal time both arms are read when the faster one has ended (interpolated "
         "between evaluations). The slower one is caught before its learning rate has come down; "
-        "a run planned for that time might do better.",
+        "a run planned for that time might do better. Intervals at equal time cover seeds only: "
+        "losses of single texts are not kept in between.",
     },
     "condition.bits": {
         "ja": "ビット/バイト、小さいほうの学習前から数える",

@@ -164,6 +164,8 @@ def _arm(label: str, say: Wording) -> str:
 
 def _percent(share: float) -> str:
     """Rounded up: a run whose estimates are off by 0.14 % is not within 0.1 %."""
+    if 0 < share < 0.00095:
+        return f"{math.ceil(1e5 * share - 1e-9) / 1000:.3f}"
     return f"{math.ceil(1000 * share - 1e-9) / 10:.1f}" if share < 1 else f"{100 * share:.0f}"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ..forecast import Pace
@@ -76,6 +77,7 @@ class Progress:
         self._step: dict[str, Any] | None = None
         self._phase = "start"
         self._full_parameters: int | None = None
+        self._several_models = False
 
     def __enter__(self) -> Progress:
         if self._console.is_terminal:
@@ -90,6 +92,7 @@ class Progress:
     def run_started(self, facts: dict[str, Any], cells: Sequence[Cell], kept: int) -> None:
         """The head line: what is measured, on what."""
         self._pace = Pace(cells)
+        self._several_models = len({cell.model_name for cell in cells}) > 1
         if cells:
             cell = max(cells, key=lambda c: (c.kind == "train", c.dataset_size))
             parts = [
@@ -177,7 +180,8 @@ class Progress:
         return self._text("too_large", name=name, needed=needed, limit=limit)
 
     def _name(self, cell: Cell) -> str:
-        parts = [self._text(cell.kind)] if cell.kind in ("memory", "trial") else []
+        parts = [Path(cell.model_name).name] if self._several_models else []
+        parts += [self._text(cell.kind)] if cell.kind in ("memory", "trial") else []
         parts.append(cell.label)
         if cell.reading == "as-practised":
             parts.append(f"({self._text('as-practised')})")

@@ -7,10 +7,12 @@ RATE_TEXTS: dict[str, dict[str, str]] = {
     "rates.note": {
         "ja": "各構成に同じ回数の短い試行({steps}ステップ)を与え、"
         "学習にも評価にも使わない検証データでの損失が最小の学習率を使った。"
-        "試行は学習率ごとに1回なので、0.03 nat未満の差は同等とみなす。",
+        "試行は学習率ごとに1回なので、0.03 nat未満の差は同等とみなす。"
+        "全構成に共通の学習率での試行は比較のためだけに加えたもので、選択には使わない。",
         "en": "Every arm got the same number of short trials ({steps} steps), scored on validation "
         "texts that are in neither training nor evaluation; the rate with the lowest loss was "
-        "used. One trial a rate: differences below 0.03 nats are ties.",
+        "used. One trial a rate: differences below 0.03 nats are ties. A further trial at the "
+        "rate shared by all arms is for comparison only and never chosen.",
     },
     "rates.base": {
         "ja": "学習前の検証損失は{loss}。",

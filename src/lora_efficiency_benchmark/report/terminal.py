@@ -91,6 +91,9 @@ def _row(
     claim: ClaimVerdict, labels: list[str], footnotes: list[str], say: Wording
 ) -> tuple[str, ...]:
     text = formats.clean(claim.text[say.language])
+    if claim.comparison == "cross-model" and claim.base_model:
+        names = {"base": claim.base_model, "model": claim.model}
+        text = f"{text}\n  {formats.clean(say('estimates.models', **names))}"
     verdict = say(f"verdict.{claim.verification}")
     note = _footnote(claim, say)
     if note:

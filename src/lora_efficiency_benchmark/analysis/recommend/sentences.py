@@ -87,20 +87,21 @@ def best_lora(best: BestSetting, data: Text, data_size: int | None) -> Text:
 
 def _lora(decision: Decision, chosen: Judged, at: Text) -> Text:
     limits, kept = conditions(decision.limits), evidence(chosen.retention)
-    cost = cost_beside_full(decision, chosen.candidate)
+    cost = _bracketed(cost_beside_full(decision, chosen.candidate))
     why, left = _why_cheapest(decision, chosen), _possibly_cheaper(decision)
     name = chosen.candidate.name
     return Text(
         f"Use {name}{at.en}: shown to meet the limits ({limits.en}), it keeps {kept.en} and "
-        f"{why.en} ({cost.en}){left.en}",
+        f"{why.en}{cost.en}{left.en}",
         f"{name} を推奨{at.ja}: {limits.ja}という条件を満たすことを確認"
-        f"(改善幅の維持率{kept.ja})。{why.ja}({cost.ja}){left.ja}",
+        f"(改善幅の維持率{kept.ja})。{why.ja}{cost.ja}{left.ja}",
     )
 
 
 def _full(decision: Decision, at: Text) -> Text:
     lora = [j for j in decision.judged if not j.candidate.is_full]
-    cost = cost_beside_full(decision, decision.chosen.candidate) if decision.chosen else NOTHING
+    own = cost_beside_full(decision, decision.chosen.candidate) if decision.chosen else NOTHING
+    cost = _bracketed(own)
     if all(j.status == RULED_OUT for j in lora):
         near = min(lora, key=lambda j: j.distance)
         reason = near.deciding.reason if near.deciding else NOTHING
@@ -117,9 +118,9 @@ def _full(decision: Decision, at: Text) -> Text:
             "条件を満たし、かつフルファインチューニングより安いLoRA設定はない",
         )
     return Text(
-        f"Do not use LoRA here{at.en}: {why.en}; full fine-tuning meets them ({cost.en})",
+        f"Do not use LoRA here{at.en}: {why.en}; full fine-tuning meets them{cost.en}",
         f"ここではLoRAを使わない{at.ja}: {why.ja}。"
-        f"フルファインチューニングは条件を満たす({cost.ja})",
+        f"フルファインチューニングは条件を満たす{cost.ja}",
     )
 
 
@@ -221,11 +222,16 @@ def _fallback(decision: Decision) -> Text:
     found = decision.fallback
     if found is None:
         return NOTHING
-    cost = cost_beside_full(decision, found.candidate)
+    cost = _bracketed(cost_beside_full(decision, found.candidate))
     return Text(
-        f"; full fine-tuning meets the limits meanwhile ({cost.en})",
-        f"。フルファインチューニングは条件を満たす({cost.ja})",
+        f"; full fine-tuning meets the limits meanwhile{cost.en}",
+        f"。フルファインチューニングは条件を満たす{cost.ja}",
     )
+
+
+def _bracketed(cost: Text) -> Text:
+    """An aside; nothing where no cost was measured."""
+    return cost if cost == NOTHING else Text(f" ({cost.en})", f"({cost.ja})")
 
 
 def _none(decision: Decision, at: Text) -> Text:
