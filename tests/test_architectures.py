@@ -11,6 +11,7 @@ from lora_efficiency_benchmark.adapter_modules import check_targets
 from lora_efficiency_benchmark.architectures import (
     Architecture,
     architecture_of,
+    close_names,
     find_architecture,
     load_architectures,
     parse_architecture,
@@ -58,6 +59,8 @@ def test_names_are_found_in_any_case_and_by_hub_id() -> None:
     assert find_architecture("meta-llama/Llama-2-7b-hf") is None
     assert architecture_of("meta-llama/Llama-2-7b-hf") is PRESETS["llama-2-7b"]
     assert architecture_of("someone/else") is None
+    assert close_names("Llama2-7b")[0] == close_names("meta-llama/Llama-2-7b")[0] == "llama-2-7b"
+    assert close_names("someone/else") == []
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,20 @@ def test_strict_without_a_gpu_is_a_usage_error(model: str) -> None:
     assert call(model, LORA, "--strict").exit_code == 2
 
 
+def test_two_gpus_are_a_usage_error(model: str) -> None:
+    done = call(model, LORA, "--gpu", "24GiB", "--gpu", "80GiB")
+    assert done.exit_code == 2
+    assert "--gpu: give it once" in done.stderr
+
+
+def test_a_pattern_that_is_none(model: str, tmp_path: Path) -> None:
+    config = {"peft_type": "LORA", "target_modules": "((("}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    done = call(model, f"peft:{tmp_path}", *SMALL)
+    assert isinstance(done.exception, ConfigError), done.output
+    assert "is no regular expression" in str(done.exception)
+
+
 def test_an_unknown_model_is_one_line() -> None:
     command = [sys.executable, "-m", "lora_efficiency_benchmark.cli", "estimate", "no/such", "full"]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ KEYS = [
     "model", "method", "trainable_parameters", "total_parameters", "parameter_reduction_ratio",
     "trainable_bytes", "model_size_mb",
 ]  # fmt: skip
+PEFT_LORA = {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj"]}
 QKVO = "q_proj+k_proj+v_proj+o_proj"
 
 
@@ -104,6 +106,8 @@ def test_other_peft_methods(tiny_model_dir: Path) -> None:
         ({"peft_type": "LORRA"}, ConfigError, "unknown peft_type 'LORRA'"),
         ({"peft_type": "LORA", "task_type": "SEQ_CLS"}, ConfigError, "SEQ_CLS"),
         ({"peft_type": "LORA", "r": -1, "target_modules": ["q_proj"]}, ConfigError, "r"),
+        ({"peft_type": "LORA", "target_modules": "((("}, ConfigError, r"'\(\(\(' is no regular"),
+        ({**PEFT_LORA, "modules_to_save": ["norm", "nope"]}, TargetModulesError, r"nope.*has"),
         ({"peft_type": "UNILORA", "target_modules": ["q_proj"]}, ConfigError, "needs the weights"),
     ],
 )
@@ -113,6 +117,13 @@ def test_what_peft_refuses_is_one_line(
     with pytest.raises(error, match=complaint) as caught:
         count_methods(str(tiny_model_dir), [peft(**config)])
     assert "\n" not in str(caught.value)
+
+
+def test_modules_to_save_by_the_end_of_their_names(tiny_model_dir: Path) -> None:
+    """As PEFT takes them: ``layernorm`` means both norms of each of the two layers."""
+    method = peft(**PEFT_LORA, modules_to_save=["layernorm"])
+    row = count_methods(str(tiny_model_dir), [method])[0]
+    assert row["trainable_parameters"] == 2 * 4 * (32 + 32) + 2 * 2 * 32
 
 
 def test_the_specifications_configurations_in_own_names(tiny_model_dir: Path) -> None:
@@ -129,8 +140,31 @@ def test_the_specifications_configurations_in_own_names(tiny_model_dir: Path) ->
 
 
 def test_an_unknown_model() -> None:
-    with pytest.raises(ModelError, match="no-such/model"):
+    with pytest.raises(ModelError, match=r"no-such/model.*'lora-bench models'") as caught:
         rows_of("no-such/model", "full")
+    assert "did you mean" not in str(caught.value)
+    with pytest.raises(ModelError, match=r"did you mean qwen2\.5-0\.5b or"):
+        rows_of("qwen2.5-05b", "full")
+
+
+def test_the_hub_is_asked_without_a_line_for_each_attempt(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from transformers import AutoConfig
+
+    hub = logging.getLogger("huggingface_hub")
+    monkeypatch.setattr(hub, "propagate", True)
+    before = hub.level
+
+    def refused(*_: Any, **__: Any) -> None:
+        logging.getLogger("huggingface_hub.utils._http").warning("Retrying in 8s")
+        raise OSError("no network")
+
+    monkeypatch.setattr(AutoConfig, "from_pretrained", refused)
+    with pytest.raises(ModelError, match="no network"):
+        rows_of("no-such/model", "full")
+    assert caplog.records == []
+    assert hub.level == before
 
 
 def call(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -163,6 +197,18 @@ def test_bad_input_is_one_line_and_exit_1(arguments: list[str], complaint: str) 
     assert (done.returncode, done.stdout) == (1, "")
     assert complaint in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_warnings_of_peft_are_one_line_each(tiny_model_dir: Path, tmp_path: Path) -> None:
+    config = {**PEFT_LORA, "rank_pattern": {"nope": 32}, "foo": 1}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    method = f"peft:{tmp_path}"
+    done = call("count", str(tiny_model_dir), method, method)
+    assert done.returncode == 0, done.stderr
+    unknown, unmatched = done.stderr.splitlines()
+    assert unknown.startswith("Unexpected keyword arguments ['foo']")
+    assert unmatched.endswith("['nope'].")
+    assert ".py" not in done.stderr
 
 
 def test_models_lists_the_presets() -> None:

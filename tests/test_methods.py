@@ -78,7 +78,14 @@ def test_a_peft_configuration_by_file_or_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(None, "cannot be read"), ("{", "not JSON"), ("[]", "no peft_type"), ("{}", "no peft_type")],
+    [
+        (None, "cannot be read"),
+        ("{", "not JSON"),
+        ("[]", "no peft_type"),
+        ("{}", "no peft_type"),
+        ('{"peft_type": "LORA", "target_modules": 5}', "target_modules: must be"),
+        ('{"peft_type": "LORA", "modules_to_save": [1]}', "modules_to_save: must be"),
+    ],
 )
 def test_a_bad_peft_file_is_named(tmp_path: Path, content: str | None, complaint: str) -> None:
     if content is not None:

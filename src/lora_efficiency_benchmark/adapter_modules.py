@@ -59,13 +59,7 @@ def _modules_to_save(model: Any, adapter: AdapterSettings) -> list[str]:
         return []
     layers = {n: m for n, m in model.named_modules() if n and _owns_weights(m)}
     asked = adapter.modules_to_save
-    missing = [name for name in asked if not any(_matches(layer, name) for layer in layers)]
-    if missing:
-        known = ", ".join(dict.fromkeys(name.rsplit(".", 1)[-1] for name in layers))
-        raise TargetModulesError(
-            f"modules_to_save: {', '.join(missing)} match{'es' if len(missing) == 1 else ''} "
-            f"nothing with weights of its own in {type(model).__name__}; it has: {known}"
-        )
+    _require_saved(model, [n for n in asked if not any(_matches(layer, n) for layer in layers)])
     chosen = [layer for layer in layers if any(_matches(layer, name) for name in asked)]
     adapted = adapted_layers(model, adapter.target_modules)
     twice = [layer for layer in chosen if layer in adapted]
@@ -75,6 +69,26 @@ def _modules_to_save(model: Any, adapter: AdapterSettings) -> list[str]:
             "whole, not both"
         )
     return chosen
+
+
+def check_saved(model: Any, asked: Iterable[str]) -> None:
+    """Every name must end the name of a module with weights: PEFT's own rule, but not its silence.
+
+    Raises TargetModulesError.
+    """
+    modules = model.named_modules(remove_duplicate=False)
+    names = [n for n, module in modules if next(module.parameters(), None) is not None]
+    _require_saved(model, [name for name in asked if not any(n.endswith(name) for n in names)])
+
+
+def _require_saved(model: Any, missing: list[str]) -> None:
+    if missing:
+        layers = [n for n, module in model.named_modules() if n and _owns_weights(module)]
+        known = ", ".join(dict.fromkeys(name.rsplit(".", 1)[-1] for name in layers))
+        raise TargetModulesError(
+            f"modules_to_save: {', '.join(missing)} match{'es' if len(missing) == 1 else ''} "
+            f"nothing with weights of its own in {type(model).__name__}; it has: {known}"
+        )
 
 
 def adapted_layers(model: Any, targets: Iterable[str]) -> set[str]:

@@ -6,6 +6,7 @@ Needs no torch; ``structure.build_structure`` makes the model.
 
 from __future__ import annotations
 
+import difflib
 import functools
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -16,6 +17,7 @@ from .errors import ConfigError
 from .yaml_io import load_yaml_file, preset_names, preset_path
 
 TARGET_KEYS = ("q,v", "q,k,v,o")  # the specification's choices of target modules, in short
+_CLOSE = 0.75  # share of equal letters from which a name is suggested
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,14 @@ def architecture_of(name: str) -> Architecture | None:
     """The preset of that name or of that Hub id, or None."""
     by_hub_id = {a.hub_id.lower(): a for a in load_architectures().values()}
     return find_architecture(name) or by_hub_id.get(name.lower())
+
+
+def close_names(name: str) -> list[str]:
+    """Presets that a mistyped name, or a Hub id much like theirs, may mean; the closest first."""
+    known = {a.hub_id.lower(): a.name for a in load_architectures().values()}
+    known |= {own: own for own in load_architectures()}
+    near = difflib.get_close_matches(name.lower(), known, cutoff=_CLOSE)
+    return list(dict.fromkeys(known[key] for key in near))
 
 
 def parse_architecture(raw: object, path: Path) -> Architecture:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .cli_output import Json, Lang, choose_language, print_json, print_table, say
-from .cli_sizes import Methods, Model, Trust, chosen_methods, resolved_text
+from .cli_sizes import Methods, Model, Trust, chosen_methods, plain_warnings, resolved_text
 from .errors import ConfigError, ModelError, TargetModulesError
 from .gpus import Gpu, parse_gpu
 from .units import to_gib
@@ -60,8 +60,12 @@ Loop = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="cuda or cpu: whose kernels and allocator")]
 GpuName = Annotated[
-    str | None,
-    typer.Option("--gpu", help="A name such as RTX-4090, or a size such as 24GiB: does it fit?"),
+    list[str] | None,
+    typer.Option(
+        "--gpu",
+        metavar="<str>",
+        help="A name such as RTX-4090, or a size such as 24GiB: does it fit?",
+    ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 3 unless every method fits --gpu")]
 
@@ -131,9 +135,11 @@ def estimate(
     from .estimate.options import EstimateOptions
 
     language = choose_language(lang)
-    if strict and gpu is None:
+    if gpu and len(gpu) > 1:
+        raise typer.BadParameter("give it once", param_hint="--gpu")
+    if strict and not gpu:
         raise typer.BadParameter("needs --gpu NAME or a size such as 24GiB", param_hint="--strict")
-    card = None if gpu is None else parse_gpu(gpu)
+    card = parse_gpu(gpu[0]) if gpu else None
     options = EstimateOptions(
         batch_size=batch_size,
         seq_len=seq_len,
@@ -151,7 +157,8 @@ def estimate(
         arch=None if card is None else card.arch,
     )
     asked = chosen_methods(model, methods, trust_remote_code, language)
-    rows = _estimates(model, asked, options, card, trust_remote_code, bool(methods), language)
+    with plain_warnings():
+        rows = _estimates(model, asked, options, card, trust_remote_code, bool(methods), language)
     every_one = len(rows) == len(asked) and all(row.fits for row in rows)
     if as_json:
         print_json([row.to_dict() for row in rows])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -52,7 +55,8 @@ def count(
 
     language = choose_language(lang)
     asked = chosen_methods(model, methods, trust_remote_code, language)
-    rows = count_methods(model, asked, trust_remote_code)
+    with plain_warnings():
+        rows = count_methods(model, asked, trust_remote_code)
     if as_json:
         print_json(rows)
         return
@@ -93,6 +97,22 @@ def chosen_methods(
     for entry in skipped:
         _say_skipped(entry, language)
     return found
+
+
+@contextlib.contextmanager
+def plain_warnings() -> Iterator[None]:
+    """What libraries warn of, each once as one line, without the path and line of their source."""
+    said: set[str] = set()
+
+    def show(message: Warning | str, *_place: object, **_stream: object) -> None:
+        text = " ".join(str(message).split())
+        if text not in said:
+            said.add(text)
+            typer.echo(text, err=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 def _say_skipped(entry: Skipped, language: str) -> None:

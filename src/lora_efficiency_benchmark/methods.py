@@ -93,6 +93,10 @@ def load_peft_config(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: is not JSON; give a PEFT adapter_config.json") from None
     if not isinstance(raw, dict) or not isinstance(raw.get("peft_type"), str):
         raise ConfigError(f"{file}: has no peft_type; give a PEFT adapter_config.json")
+    for key in ("target_modules", "modules_to_save"):
+        names = raw.get(key) or []
+        if not isinstance(names, str | list) or not all(isinstance(name, str) for name in names):
+            raise ConfigError(f"{file}: {key}: must be module names, as text in a list")
     return raw
 
 

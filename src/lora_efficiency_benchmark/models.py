@@ -12,7 +12,7 @@ import torch
 
 from .adapter_modules import check_adapter, embedding_ends, has_conv1d, lost_tie
 from .adapters import ALL_LINEAR, AdapterSettings
-from .architectures import find_architecture
+from .architectures import close_names, find_architecture
 from .errors import ModelError, first_line
 from .model_cache import (
     default_model_facts,
@@ -126,7 +126,12 @@ def load_failure(name: str, error: Exception) -> str:
         return f"model {name!r}: cannot be loaded ({first[:160]}); check the files of the folder"
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}
     hint = "HF_HUB_OFFLINE is set" if offline else "check the name, the network and your access"
-    return f"model {name!r}: cannot be loaded ({first[:160]}); {hint}, or give a local folder"
+    near = close_names(name)
+    meant = f"did you mean {' or '.join(near)}? " if near else ""
+    return (
+        f"model {name!r}: cannot be loaded ({first[:160]}); {meant}{hint}, or give a local folder; "
+        "'lora-bench models' lists the names known without the network"
+    )
 
 
 def create_lora_model(model: Any, adapter: AdapterSettings) -> Any:

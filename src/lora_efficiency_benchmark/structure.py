@@ -7,14 +7,18 @@ run, so that what is counted here is what is trained there.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import logging
+import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from .adapter_modules import check_targets, has_conv1d
+from .adapter_modules import check_saved, check_targets, has_conv1d
 from .architectures import Architecture, find_architecture
 from .errors import ConfigError, ModelError, TargetModulesError, first_line
 from .methods import Method
@@ -37,10 +41,23 @@ def build_structure(name: str, trust_remote_code: bool = False, precision: str =
             config: Any = AutoConfig.for_model(preset.model_type, **preset.config)
         else:
             source = resolve_model(name)
-            config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
+            with _quiet_hub():
+                config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
         return structure_of(config, trust_remote_code, precision)
     except _LOADING as error:
         raise ModelError(load_failure(name, error)) from None
+
+
+@contextlib.contextmanager
+def _quiet_hub() -> Iterator[None]:
+    """Without the Hub's line for each attempt: the error at the end says what went wrong."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def structure_of(
@@ -130,10 +147,18 @@ def _apply_peft(model: Any, raw: dict[str, Any]) -> Any:
     if isinstance(targets, list):
         check_targets(model, targets, any_module=True)
     config = _peft_config(model, raw)
+    saved = getattr(config, "modules_to_save", None)
+    if isinstance(saved, list):
+        check_saved(model, saved)
     try:
         return get_peft_model(model, config)
     except torch.OutOfMemoryError:
         raise
+    except re.error as error:
+        raise ConfigError(
+            f"{kind}: {str(error.pattern)[:80]!r} is no regular expression ({error}); "
+            "mend the adapter_config.json"
+        ) from None
     except (ValueError, TypeError, LookupError, AttributeError, ImportError, RuntimeError) as error:
         message = " ".join(str(error).split())[:200]
         if "meta tensor" in message.lower():
@@ -162,9 +187,7 @@ def _peft_config(model: Any, raw: dict[str, Any]) -> Any:
     if "fan_in_fan_out" in PEFT_TYPE_TO_CONFIG_MAPPING[kind].__dataclass_fields__:
         values["fan_in_fan_out"] = has_conv1d(model, raw.get("target_modules"))
     try:
-        with warnings.catch_warnings():  # keys of a newer PEFT: it ignores them, and says so
-            warnings.filterwarnings("ignore", "Unexpected keyword arguments", UserWarning)
-            return PeftConfig.from_peft_type(**values)
+        return PeftConfig.from_peft_type(**values)  # warns of keys of a newer PEFT
     except (ValueError, TypeError) as error:
         message = " ".join(str(error).split())[:200]
         raise ConfigError(f"adapter_config.json: PEFT refuses it ({message})") from None

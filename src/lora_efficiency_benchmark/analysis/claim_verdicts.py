@@ -132,6 +132,10 @@ def misses(claim: Claim, entries: Sequence[ConfigurationVerdict]) -> Text:
     claimed = stated(claim.claimed, claim.metric)
     bar = stated(claim.verified_at, claim.metric)
     total = len(values)
+    if total == 1:
+        return _the_only_one(
+            bool(missed), bool(below), claimed, bar, claim.verified_at < claim.claimed
+        )
     if not missed:
         en = f"all {total} reach the claimed {claimed.en}"
         return Text(en, f"{total}件すべてが主張の{claimed.ja}に届く")
@@ -143,6 +147,18 @@ def misses(claim: Claim, entries: Sequence[ConfigurationVerdict]) -> Text:
         return Text(f"{en}, all reach {bar.en}", f"{ja}(しきい値{bar.ja}は全件が満たす)")
     en += f" and {below} the threshold {bar.en}"
     return Text(en, f"{ja}(しきい値{bar.ja}は{below}件が未達)")
+
+
+def _the_only_one(missed: bool, below: bool, claimed: Text, bar: Text, lenient: bool) -> Text:
+    """The same for one configuration; ``lenient``: the threshold lies below the claim."""
+    if not missed:
+        return Text(f"reaches the claimed {claimed.en}", f"主張の{claimed.ja}に届く")
+    en, ja = f"misses the claimed {claimed.en}", f"主張の{claimed.ja}に届かない"
+    if not lenient:
+        return Text(en, ja)
+    if not below:
+        return Text(f"{en}, reaches {bar.en}", f"{ja}(しきい値{bar.ja}は満たす)")
+    return Text(f"{en} and the threshold {bar.en}", f"{ja}(しきい値{bar.ja}も未達)")
 
 
 def value_range(claim: Claim, entries: Sequence[ConfigurationVerdict]) -> Text:
