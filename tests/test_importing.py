@@ -17,6 +17,10 @@ from factories import make_config, make_records
 from lora_efficiency_benchmark import cli
 from lora_efficiency_benchmark.architectures import load_architectures
 from lora_efficiency_benchmark.importing import NotImportable, files, import_results
+from lora_efficiency_benchmark.importing.fields import Fields
+from lora_efficiency_benchmark.importing.peft_config import lora_settings
+from lora_efficiency_benchmark.importing.trainer_runs import read_runs
+from lora_efficiency_benchmark.importing.weights import adapter_weights
 from lora_efficiency_benchmark.plan import CONTROLLED
 from lora_efficiency_benchmark.store import Store
 from lora_efficiency_benchmark.units import GIB
@@ -632,6 +636,57 @@ def test_an_adapter_with_more_than_lora_weights_is_counted_where_they_were_train
     ratio = MODEL_PARAMETERS / (256 + 1600)
     expected = {"r=2 q,v + lm_head dropout=0": pytest.approx(ratio)}
     assert values_of(found, "parameter-reduction") == expected
+
+
+@pytest.mark.parametrize(
+    ("saved", "tied", "rows", "counted"),
+    [
+        (["embed_tokens", "lm_head"], True, 100, 1600),
+        (["embed_tokens", "lm_head"], False, 100, 3200),
+        (["embed_tokens", "lm_head"], None, 100, 3200),
+        (["embed_tokens", "lm_head"], True, 101, 3216),  # not alike, so not one tensor
+        (["model.embed_tokens"], True, 100, 1600),  # PEFT drops the other end from its list
+        (["model.embed_tokens"], False, 100, None),
+    ],
+)
+def test_embeddings_that_stay_tied_count_once(
+    tmp_path: Path, saved: list[str], tied: bool | None, rows: int, counted: int | None
+) -> None:
+    run = lora_run(tmp_path / "runs/lora", {0: 3.0, 20: 2.1})
+    fields = {"modules_to_save": saved, "ensure_weight_tying": tied}
+    config = peft_lora(2, base_model_name_or_path="example/tiny", **fields)
+    put(run / "adapter_config.json", config)
+    ends = {"model.embed_tokens": (100, 16), "lm_head": (rows, 16)}
+    whole = {f"base_model.model.{name}.weight": shape for name, shape in ends.items()}
+    safetensors(run / "adapter_model.safetensors", {**adapter_shapes(2), **whole})
+    path = run / "trainer_state.json"
+    (entry,), skipped = read_runs({path: json.loads(path.read_text())}, tmp_path / "runs")
+    assert not skipped
+    found = entry.run.parameters
+    assert found == (
+        {"trainable": 256 + counted, "dtypes": {"float32": 256 + counted}} if counted else None
+    )
+
+
+def test_a_module_is_known_by_its_whole_name(tmp_path: Path) -> None:
+    path = tmp_path / "adapter_model.safetensors"
+    for name, known in (("embed_tokens", True), ("my_embed_tokens", False)):
+        safetensors(path, {f"base_model.model.model.{name}.weight": (100, 16)})
+        if known:
+            assert adapter_weights(path, ["embed_tokens"]).parameters == 1600
+        else:
+            with pytest.raises(NotImportable, match="my_embed_tokens"):
+                adapter_weights(path, ["embed_tokens"])
+
+
+def test_an_adapter_that_keeps_embeddings_tied_can_be_imported() -> None:
+    tied = {"ensure_weight_tying": True}
+    fields = peft_lora(2, modules_to_save=["model.embed_tokens"], **tied)
+    assert lora_settings(Fields(fields)).modules_to_save == ("model.embed_tokens",)
+    with pytest.raises(NotImportable, match="ensure_weight_tying"):
+        lora_settings(Fields(fields | {"ensure_weight_tying": "yes"}))
+    with pytest.raises(NotImportable, match="ensure_weight_tying"):
+        lora_settings(Fields(peft_lora(2, **tied)))  # it would tie LoRA weights
 
 
 # ---- strangers ----------------------------------------------------------------------------------

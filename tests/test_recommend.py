@@ -528,6 +528,17 @@ def test_imported_records_without_memory_or_time() -> None:
     assert "training time was not measured" in timed.sentence.en
 
 
+def test_no_brackets_where_no_cost_was_measured() -> None:
+    def costless(record: CellRecord) -> CellRecord | None:
+        if record.parameters:
+            del record.parameters["trainable"]
+        return _without("memory", "time")(record)
+
+    guess = from_records(seeds=1, change=costless).sentence
+    assert "Undecided at one seed" in guess.en
+    assert "()" not in guess.en + guess.ja
+
+
 def test_imported_records_that_state_neither_data_nor_size() -> None:
     def change(record: CellRecord) -> CellRecord | None:
         record.cell = replace(

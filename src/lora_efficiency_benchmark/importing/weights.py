@@ -27,7 +27,7 @@ _WHOLE_NUMBERS = {"I64", "I32", "I16", "BOOL"}  # positions and masks, never par
 _SHARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*\.safetensors")  # a plain name: no other folder
 _MAX_SHARDS = 1000
 _LORA = re.compile(r"\.lora_(A|B|embedding_A|embedding_B|magnitude_vector)(\.|$)")
-_ENDS = (".embed_tokens.weight", ".lm_head.weight")  # the names by which PEFT keeps a tie
+_ENDS = ((".embed_tokens.weight", ".wte.weight"), (".lm_head.weight",))  # that PEFT saves twice
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def fits(adapter: Weights, model: Weights) -> bool:
 
 def _pair(tensors: Mapping[str, _Tensor]) -> tuple[str, ...]:
     """Input embedding and output head, where the file holds one of each and they are alike."""
-    ends = [[name for name in tensors if f".{name}".endswith(end)] for end in _ENDS]
+    ends = [[name for name in tensors if f".{name}".endswith(any_of)] for any_of in _ENDS]
     if any(len(names) != 1 for names in ends):
         return ()
     (first,), (last,) = ends

@@ -119,8 +119,7 @@ def _full(decision: Decision, at: Text) -> Text:
         )
     return Text(
         f"Do not use LoRA here{at.en}: {why.en}; full fine-tuning meets them{cost.en}",
-        f"ここではLoRAを使わない{at.ja}: {why.ja}。"
-        f"フルファインチューニングは条件を満たす{cost.ja}",
+        f"ここではLoRAを使わない{at.ja}: {why.ja}。フルファインチューニングは条件を満たす{cost.ja}",
     )
 
 
