@@ -15,7 +15,7 @@ import lora_efficiency_benchmark
 PACKAGE = "lora_efficiency_benchmark"
 ROOT = Path(lora_efficiency_benchmark.__file__).parent
 ROW_NAMES = [
-    "errors units language",
+    "errors units language heavy_imports",
     "yaml_io adapters claims config presets architectures gpus methods",
     "plan forecast",
     "results store search",

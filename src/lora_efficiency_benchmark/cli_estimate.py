@@ -12,6 +12,7 @@ from .cli_output import Json, Lang, choose_language, print_json, print_table, sa
 from .cli_sizes import Methods, Model, Trust, chosen_methods, plain_warnings, resolved_text
 from .errors import ConfigError, ModelError, TargetModulesError
 from .gpus import Gpu, parse_gpu
+from .heavy_imports import without_collection
 from .units import to_gib
 
 if TYPE_CHECKING:
@@ -156,6 +157,8 @@ def estimate(
         device=device,
         arch=None if card is None else card.arch,
     )
+    with without_collection():
+        from .estimate import predict  # noqa: F401  (torch, transformers and peft)
     asked = chosen_methods(model, methods, trust_remote_code, language)
     with plain_warnings():
         rows = _estimates(model, asked, options, card, trust_remote_code, bool(methods), language)

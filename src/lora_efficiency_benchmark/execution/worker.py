@@ -23,6 +23,7 @@ import traceback
 from typing import Any
 
 from ..errors import LoraBenchError, UserError
+from ..heavy_imports import without_collection
 
 _POLL_SECONDS = 0.05
 
@@ -57,8 +58,9 @@ def main() -> None:
     channel = Channel()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     started = time.perf_counter()
-    _quiet_libraries()
-    from .. import cell  # noqa: F401  (the imports that every cell shares)
+    with without_collection():
+        _quiet_libraries()
+        from .. import cell  # noqa: F401  (the imports that every cell shares)
     from ..measure.environment import accelerator_in_use
 
     accelerator = accelerator_in_use()
