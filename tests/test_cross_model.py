@@ -179,6 +179,7 @@ def test_the_report_names_both_models(language: str, words: str) -> None:
     assert words in render_html(found, language)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("close_log")
 def test_a_run_measures_both_models(tiny_model_dir: Path, tmp_path: Path) -> None:
     import shutil

@@ -150,7 +150,8 @@ def test_what_cannot_be_traced_says_why(folders: Any, monkeypatch: pytest.Monkey
 
 def adapter_file(tmp_path: Path, **values: Any) -> str:
     """``peft:PATH`` of a LoRA adapter that treats some layers in its own way."""
-    raw = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"], **values}
+    lora = {"r": 8, "lora_alpha": 16, "target_modules": ["q_proj"]}
+    raw = {"peft_type": "LORA", **({} if "peft_type" in values else lora), **values}
     (tmp_path / "adapter_config.json").write_text(json.dumps(raw), encoding="utf-8")
     return f"peft:{tmp_path}"
 
@@ -159,18 +160,20 @@ def adapter_file(tmp_path: Path, **values: Any) -> str:
     "values",
     [
         {"layers_to_transform": [6]},
-        {"rank_pattern": {"layers.5.self_attn.q_proj": 32}},
+        pytest.param({"rank_pattern": {"layers.5.self_attn.q_proj": 32}}, marks=pytest.mark.slow),
         {"exclude_modules": r".*layers\.[0-4]\..*"},
-        {"target_modules": r".*layers\.(5|6)\.self_attn\.q_proj"},
+        pytest.param(
+            {"target_modules": r".*layers\.(5|6)\.self_attn\.q_proj"}, marks=pytest.mark.slow
+        ),
         {"target_modules": ["layers.6.self_attn.q_proj", "layers.0.self_attn.v_proj"]},
-        {"layers_to_transform": list(range(7))},  # every layer, by number
-        {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 4, "target_modules": None},
+        pytest.param(
+            {"layers_to_transform": list(range(7))}, marks=pytest.mark.slow
+        ),  # every layer, by number
+        {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 4},
     ],
     ids=lambda values: next(iter(values)),
 )
 def test_adapters_that_name_layers(folders: Any, tmp_path: Path, values: dict[str, Any]) -> None:
-    if values.get("peft_type"):
-        values = {k: v for k, v in values.items() if v is not None}
     asked = predictor(folders("llama"), adapter_file(tmp_path, **values))
     traced = record_step(
         asked.config, lambda model: apply_method(model, asked.method), asked.options

