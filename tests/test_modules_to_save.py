@@ -220,6 +220,18 @@ def test_the_estimated_peak_is_the_measured_one(tiny_model_dir: Path, precision:
     assert predicted == pytest.approx(measured_peak(name, method, options), rel=0.002)
 
 
+def test_an_adapter_dtype_keeps_the_tie(tiny_model_dir: Path) -> None:
+    """fp32 adapters on an fp32 model are what they are without asking."""
+    peaks = []
+    for dtype in ("auto", "float32"):
+        options = EstimateOptions(
+            batch_size=2, seq_len=32, device="cpu", precision="fp32", adapter_dtype=dtype
+        )
+        found = Predictor(str(tiny_model_dir), parse_method(TEXT), options).estimate()
+        peaks.append(found.peak_allocated_bytes)
+    assert peaks[0] == peaks[1]
+
+
 def test_the_saved_adapter_brings_the_trained_embedding_back(
     tiny_model_dir: Path, tmp_path: Path
 ) -> None:

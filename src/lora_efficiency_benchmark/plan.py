@@ -103,16 +103,17 @@ def expand(config: LoRABenchmarkConfig, rates: Mapping[str, float] | None = None
     """
     cells = [_cell(config, "base", None, max(config.dataset_sizes), 0, CONTROLLED)]
     cells += _memory_cells(config)
-    if config.searched and rates is None:
+    arms, search = arms_of(config), config.searched
+    if search and rates is None:
         cells += [
-            trial_cell(config, arm, config.searched.centres["lora" if arm else "full"])
-            for _ in range(config.searched.trials)
-            for arm in arms_of(config)
+            trial_cell(config, arm, search.centres["lora" if arm else "full"])
+            for _ in range(search.trials)
+            for arm in arms
         ]
     reading = AS_PRACTISED if config.as_practised else CONTROLLED
     for size in sorted(config.dataset_sizes):
         for seed in range(config.seeds):
-            for arm in arms_of(config):
+            for arm in arms:
                 cell = _cell(config, "train", arm, size, seed, reading)
                 cells.append(replace(cell, learning_rate=rates[cell.label]) if rates else cell)
     return cells

@@ -26,8 +26,9 @@ def preflight(config: LoRABenchmarkConfig) -> dict[str, Any]:
     DataError or ConfigError.
     """
     facts = _preflight(config)
-    if config.reference:
-        _preflight(config.reference)
+    reference = config.reference
+    if reference is not None:
+        _preflight(reference)
     return facts
 
 

@@ -31,7 +31,8 @@ def next_trials(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> l
 
 
 def _sides(config: LoRABenchmarkConfig) -> list[LoRABenchmarkConfig]:
-    return [config, *([config.reference] if config.reference else [])]
+    reference = config.reference
+    return [config] if reference is None else [config, reference]
 
 
 def _next_trials(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> list[Cell]:

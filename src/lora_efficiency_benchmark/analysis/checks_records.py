@@ -9,6 +9,7 @@ import math
 
 from ..claims import NOISY_METRICS
 from ..results import OK
+from .contrasts import Document, text_moments
 from .findings import TIE, Findings, join_texts, same_text
 from .pairing import Pair, number
 from .values import FAILED, PARTIAL, UNDECIDED, VERIFIED
@@ -123,8 +124,7 @@ def evaluation_set_small(f: Findings) -> Text | None:
 def difference_half_width(pair: Pair) -> float | None:
     """95 % half width of the loss difference of a pair over documents, nats per token.
 
-    Linearised variance of a ratio of sums (Cochran, Sampling Techniques, section 2.11): documents
-    differ in length, and both arms are scored on the same ones.
+    Both arms are scored on the same documents.
     """
     full = (pair.full.evaluation or {}).get("documents") or []
     lora = (pair.lora.evaluation or {}).get("documents") or []
@@ -135,13 +135,14 @@ def difference_half_width(pair: Pair) -> float | None:
         (number(a, "nats"), number(b, "nats"), number(b, "tokens"))
         for a, b in zip(lora, full, strict=True)
     ]
-    known = [(a - b, t) for a, b, t in rows if a is not None and b is not None and t is not None]
-    total = math.fsum(tokens for _, tokens in known)
-    if len(known) < count or not total:
+    known = [
+        Document(a - b, 0.0, tokens)
+        for a, b, tokens in rows
+        if a is not None and b is not None and tokens is not None
+    ]
+    if len(known) < count or not math.fsum(document.tokens for document in known):
         return None
-    ratio = math.fsum(difference for difference, _ in known) / total
-    squares = math.fsum((difference - ratio * tokens) ** 2 for difference, tokens in known)
-    return 1.96 * math.sqrt(count / (count - 1) * squares) / total
+    return 1.96 * math.sqrt(text_moments(known).xx)
 
 
 def overlap_between_sides(f: Findings) -> Text | None:

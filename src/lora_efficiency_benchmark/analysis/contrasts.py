@@ -93,17 +93,25 @@ class PairedRatio:
     def document_moments(self) -> Moments:
         """Of the mean over documents; zero where fewer than two are known.
 
-        Linearised variance of a ratio of sums (Cochran, Sampling Techniques, section 2.11): texts
-        differ in length. The part of the seeds' scatter that differs from text to text is in both
-        sources, which errs to the careful side.
+        The part of the seeds' scatter that differs from text to text is in both sources, which
+        errs to the careful side.
         """
-        count, tokens = len(self.documents), math.fsum(d.tokens for d in self.documents)
-        if count < 2 or not tokens:
-            return Moments()
-        x = math.fsum(d.x for d in self.documents) / tokens
-        y = math.fsum(d.y for d in self.documents) / tokens
-        rows = [(d.x - x * d.tokens, d.y - y * d.tokens) for d in self.documents]
-        return _sums(rows).times(count / (count - 1) / tokens**2)
+        return text_moments(self.documents)
+
+
+def text_moments(documents: Sequence[Document]) -> Moments:
+    """Of sum(x) / sum(tokens) and sum(y) / sum(tokens), over another draw of the documents.
+
+    Linearised variance of a ratio of sums (Cochran, Sampling Techniques, section 2.11): texts
+    differ in length. Zero for fewer than two.
+    """
+    count, tokens = len(documents), math.fsum(d.tokens for d in documents)
+    if count < 2 or not tokens:
+        return Moments()
+    x = math.fsum(d.x for d in documents) / tokens
+    y = math.fsum(d.y for d in documents) / tokens
+    rows = [(d.x - x * d.tokens, d.y - y * d.tokens) for d in documents]
+    return _sums(rows).times(count / (count - 1) / tokens**2)
 
 
 def mean_of_ratios(ratios: Sequence[PairedRatio]) -> PairedRatio | None:

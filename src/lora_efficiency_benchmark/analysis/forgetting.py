@@ -7,7 +7,7 @@ from typing import Any
 
 from ..plan import FULL, LORA
 from ..results import CellRecord
-from .pairing import Arm, Comparison, number
+from .pairing import Arm, Comparison, number, scored_texts
 from .values import Forgetting
 
 LANGUAGES = ("english", "japanese")
@@ -20,10 +20,8 @@ def forgetting(comparison: Comparison) -> tuple[Forgetting, ...]:
     """
     if comparison.base is None:
         return ()
-    arms = sorted(
-        (*comparison.full, *comparison.lora), key=lambda a: (a.dataset_size, a.adapter is not None)
-    )
-    found = [_of_arm(arm, comparison.base, language) for arm in arms for language in LANGUAGES]
+    base = comparison.base
+    found = [_of_arm(arm, base, language) for arm in comparison.arms for language in LANGUAGES]
     return tuple(entry for entry in found if entry is not None)
 
 
@@ -36,7 +34,7 @@ def _of_arm(arm: Arm, base: CellRecord, language: str) -> Forgetting | None:
     for seed, record in arm.train.items():
         after = _block(record, language)
         new_loss, new_bits = number(after, "loss"), number(after, "bits_per_byte")
-        if new_loss is None or new_bits is None or _texts(after) != _texts(before):
+        if new_loss is None or new_bits is None or scored_texts(after) != scored_texts(before):
             continue
         change = {"loss_change": new_loss - loss, "bits_per_byte_change": new_bits - bits}
         seeds.append({"seed": seed, "cell_id": record.cell_id, **change})
@@ -59,8 +57,3 @@ def _of_arm(arm: Arm, base: CellRecord, language: str) -> Forgetting | None:
 def _block(record: CellRecord, language: str) -> dict[str, Any]:
     block = (record.probes or {}).get(language)
     return block if isinstance(block, dict) else {}
-
-
-def _texts(block: dict[str, Any]) -> list[tuple[Any, Any]]:
-    """What identifies the texts: tokens and bytes of each one, in order."""
-    return [(d.get("tokens"), d.get("raw_bytes")) for d in block.get("documents") or []]

@@ -73,6 +73,11 @@ def ratio_interval(
     return None if lower is None or upper is None else (lower[0], upper[1])
 
 
+def corrected(tries: int) -> float:
+    """Confidence of each of several statements so that all hold at LEVEL (Bonferroni)."""
+    return 1 - (1 - LEVEL) / max(1, tries)
+
+
 def is_clear(ratio: PairedRatio, level: float = LEVEL) -> bool:
     """True where y is above zero beyond its error, so that there is a ratio at all."""
     if ratio.count < 2:

@@ -31,7 +31,7 @@ from dataclasses import dataclass, replace
 
 from ..claims import Claim
 from .claim_verdicts import JudgedClaim
-from .intervals import LEVEL, plan
+from .intervals import LEVEL, corrected, plan
 from .metrics import Measurement
 from .sentences import Headline, headline
 from .values import (
@@ -138,7 +138,7 @@ def _candidates(joint: Sequence[JudgedClaim]) -> list[Candidate]:
     kept = [p for p in places if p[1] is not None or p[0] not in sized]
     exact = [claim for claim in joint if not claim.claim.noisy]
     tries = _tries([_candidate(exact, *place, (LEVEL, LEVEL)) for place in kept], exact)
-    levels = 1 - (1 - LEVEL) / max(1, tries), 1 - (1 - LEVEL) / max(1, len(joint) - len(exact))
+    levels = corrected(tries), corrected(len(joint) - len(exact))
     return [_candidate(joint, *place, levels) for place in kept]
 
 

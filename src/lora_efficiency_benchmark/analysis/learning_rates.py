@@ -7,6 +7,7 @@ mean nothing. The rate of an arm is the one it then trained with, or the best so
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..claims import Claim
 from ..plan import FULL
@@ -71,7 +72,7 @@ def _beside_full(curve: RateCurve, full: RateCurve, base: float, claim: Claim | 
             verdict = judge_value(claim, kept) if claim else None
             shared.append(SharedRate(trial.learning_rate, kept, verdict))
     own = _kept(curve.loss_at(curve.chosen), full.loss_at(full.chosen), base)
-    return curve.with_comparison(own, tuple(shared))
+    return replace(curve, gain_retention=own, shared=tuple(shared))
 
 
 def _kept(lora: float | None, full: float | None, base: float) -> float | None:

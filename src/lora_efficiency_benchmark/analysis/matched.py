@@ -25,6 +25,15 @@ WIDEST_GAP = 0.26
 """Share of a run between two evaluations over which a loss may be interpolated: a quarter, and a
 little for steps that differ in length. A loss curve is too bent for more."""
 
+_TOO_RARE = Text(
+    "evaluated too rarely; lower eval_steps to a quarter of training_steps",
+    "評価の間隔が広すぎる。eval_steps を training_steps の4分の1以下にする",
+)
+_UNCLEAR = Text(
+    "full fine-tuning's own gain is not clear by then",
+    "その時点でのフルファインチューニングの改善が確かでない",
+)
+
 Curve = list[tuple[float, float]]  # (training seconds, held-out nats per token), ascending
 
 
@@ -69,26 +78,12 @@ def _at_equal_time(
         time = min(curve[-1][0] for curve in curves)
         losses = [loss_at(curve, time) for curve in curves]
         if losses[0] is None or losses[1] is None:
-            return (
-                None,
-                None,
-                Text(
-                    "evaluated too rarely; lower eval_steps to a quarter of training_steps",
-                    "評価の間隔が広すぎる。eval_steps を training_steps の4分の1以下にする",
-                ),
-            )
+            return None, None, _TOO_RARE
         lora[pair.seed], full[pair.seed] = before - losses[0], before - losses[1]
         times.append(time)
     ratio = PairedRatio(lora, full)
     if not is_clear(ratio):
-        return (
-            None,
-            None,
-            Text(
-                "full fine-tuning's own gain is not clear by then",
-                "その時点でのフルファインチューニングの改善が確かでない",
-            ),
-        )
+        return None, None, _UNCLEAR
     return ratio, math.fsum(times) / len(times), NOTHING
 
 

@@ -116,14 +116,14 @@ def _memory_bound(
     """
     a, b = _peak(full), _peak(lora)
     if b and _out_of_memory(full):
-        limit = max(_limit(full) or 0.0, b)
+        limit = max(memory_limit(full) or 0.0, b)
         en = f"full fine-tuning ran out of memory (more than {_gib(limit)} GiB)"
         ja = f"フルファインチューニングはメモリ不足({_gib(limit)} GiB超)"
         return Measurement(
             arm.label, values={0: limit / b}, bound="lower", cells=cells, reason=Text(en, ja)
         )
     if a and _out_of_memory(lora):
-        limit = max(_limit(lora) or 0.0, a)
+        limit = max(memory_limit(lora) or 0.0, a)
         en = f"LoRA ran out of memory (more than {_gib(limit)} GiB)"
         ja = f"LoRAはメモリ不足({_gib(limit)} GiB超)"
         return Measurement(
@@ -281,7 +281,8 @@ def _out_of_memory(record: CellRecord) -> bool:
     return record.status != OK and (record.error or {}).get("kind") == OUT_OF_MEMORY
 
 
-def _limit(record: CellRecord) -> float | None:
+def memory_limit(record: CellRecord) -> float | None:
+    """Memory of the accelerator; on a host only what the record states as its limit."""
     device = record.environment.get("device") or {}
     stated = number(record.environment, "memory_limit_bytes")
     on_host = device.get("type") in (None, "cpu")

@@ -57,6 +57,12 @@ class Comparison:
     across_models: bool = False  # full is of another model: quality counts in bits per byte
     _pairs: dict[tuple[str, int], tuple[Pair, ...]] = field(default_factory=dict)
 
+    @property
+    def arms(self) -> list[Arm]:
+        """All of them, sizes ascending, full fine-tuning first within a size."""
+        arms = (*self.full, *self.lora)
+        return sorted(arms, key=lambda arm: (arm.dataset_size, arm.adapter is not None))
+
     def full_arm(self, dataset_size: int) -> Arm | None:
         """Full fine-tuning at one data size."""
         return next((arm for arm in self.full if arm.dataset_size == dataset_size), None)
@@ -249,15 +255,15 @@ def memory_differences(
 def _evaluation_differences(record: CellRecord, other: CellRecord | None) -> list[str]:
     if other is None:
         return []
-    a, b = _texts(record), _texts(other)
+    a, b = scored_texts(record.evaluation), scored_texts(other.evaluation)
     if a is None or b is None or a == b:
         return []
     return [f"seed {record.cell.seed}: held-out texts ({other.cell.label})"]
 
 
-def _texts(record: CellRecord) -> list[tuple[Any, Any]] | None:
-    """What identifies the held-out texts: tokens and bytes of each document, in order."""
-    documents = (record.evaluation or {}).get("documents")
+def scored_texts(block: dict[str, Any] | None) -> list[tuple[Any, Any]] | None:
+    """What identifies the texts of an evaluation: tokens and bytes of each document, in order."""
+    documents = (block or {}).get("documents")
     if not documents:
         return None
     return [(d.get("tokens"), d.get("raw_bytes")) for d in documents]

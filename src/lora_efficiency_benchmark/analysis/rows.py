@@ -18,20 +18,14 @@ NAN = math.nan
 
 def result_rows(comparison: Comparison) -> tuple[LoRAEfficiencyResult, ...]:
     """One row a finished training run; full fine-tuning first within a size and seed."""
-    arms = sorted(
-        (*comparison.full, *comparison.lora), key=lambda a: (a.dataset_size, a.adapter is not None)
-    )
-    rows = [(arm, record) for arm in arms for record in arm.train.values()]
+    rows = [(arm, record) for arm in comparison.arms for record in arm.train.values()]
     rows.sort(key=lambda item: (item[0].dataset_size, item[1].cell.seed))
     return tuple(_row(comparison, arm, record) for arm, record in rows)
 
 
 def arm_summaries(comparison: Comparison) -> tuple[ArmSummary, ...]:
     """Every arm, sizes ascending, full fine-tuning first."""
-    arms = sorted(
-        (*comparison.full, *comparison.lora), key=lambda a: (a.dataset_size, a.adapter is not None)
-    )
-    return tuple(_summary(comparison, arm) for arm in arms)
+    return tuple(_summary(comparison, arm) for arm in comparison.arms)
 
 
 def failure_line(record: CellRecord) -> dict[str, str]:

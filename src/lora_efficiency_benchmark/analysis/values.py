@@ -194,12 +194,6 @@ class RateCurve:
         """Loss of the trial at a rate, where there is one."""
         return next((t.loss for t in self.trials if t.learning_rate == rate), None)
 
-    def with_comparison(
-        self, gain_retention: float | None, shared: tuple[SharedRate, ...]
-    ) -> RateCurve:
-        """The same curve beside full fine-tuning's."""
-        return dataclasses.replace(self, gain_retention=gain_retention, shared=shared)
-
 
 @dataclass(frozen=True)
 class Forgetting:

@@ -21,6 +21,7 @@ import torch
 
 from ..errors import ConfigError
 from .options import EstimateOptions
+from .patching import replace_parameters
 
 _BLOCK, _NESTED = 64, 256  # weights that share an absmax, absmaxes that share a scale
 _OUTLIER = 6.0  # transformers' default threshold
@@ -39,18 +40,15 @@ def prepare_quantized(model: Any, options: EstimateOptions) -> None:
             f"--quantization {options.quantization}: no linear layer of this model can be "
             "quantised; use --quantization none"
         )
-    made: dict[int, Any] = {}
-    for module in model.modules():
+
+    def frozen(_: str, module: Any, parameter: Any) -> Any:
         # A 4-bit layer's first forward pass takes its bias back to the compute dtype.
         wanted = module.compute if isinstance(module, Nf4Linear) else torch.float32
-        for name, parameter in module._parameters.items():
-            if parameter is None:
-                continue
-            if id(parameter) not in made:
-                value = parameter.detach()
-                value = value.to(wanted) if value.is_floating_point() else value
-                made[id(parameter)] = torch.nn.Parameter(value, requires_grad=False)
-            module._parameters[name] = made[id(parameter)]
+        value = parameter.detach()
+        value = value.to(wanted) if value.is_floating_point() else value
+        return torch.nn.Parameter(value, requires_grad=False)
+
+    replace_parameters(model, frozen)
     model.register_forward_pre_hook(_use_kbit_forward)  # PEFT's layers are yet to come
 
 

@@ -24,7 +24,7 @@ from ..training import TrainSettings, train
 from .batches import Batches
 from .optimizers import BlockwiseAdam8bit
 from .options import EstimateOptions
-from .patching import replaced
+from .patching import replace_parameters, replaced
 from .quantized import prepare_quantized
 from .recorder import Recorder
 from .repetition import decoder_layers
@@ -72,32 +72,24 @@ def _prepare(structure: Any, adapt: Adapt, options: EstimateOptions) -> Any:
     model = to_fake(structure, WEIGHT_DTYPES[options.precision])
     if options.quantization != "none":
         prepare_quantized(model, options)
-    model = _with_own_storages(adapt(model))
+    model = adapt(model)
+    replace_parameters(model, lambda _, __, parameter: _with_own_storage(parameter))
     if options.adapter_dtype != "auto":
         wanted = getattr(torch, options.adapter_dtype)
-        for module in model.modules():
-            for name, parameter in module._parameters.items():
-                if parameter is not None and parameter.requires_grad:
-                    module._parameters[name] = torch.nn.Parameter(parameter.detach().to(wanted))
+        replace_parameters(model, lambda _, __, p: _stored_as(wanted, p) if p.requires_grad else p)
     return model
 
 
-def _with_own_storages(model: Any) -> Any:
-    """Replace parameters that PEFT copied: a copied fake tensor's views claim another storage."""
-    made: dict[int, Any] = {}
-    for module in model.modules():
-        for name, parameter in module._parameters.items():
-            if parameter is None or _owns_its_storage(parameter):
-                continue
-            if id(parameter) not in made:
-                empty = torch.empty_like(parameter)
-                made[id(parameter)] = torch.nn.Parameter(empty, parameter.requires_grad)
-            module._parameters[name] = made[id(parameter)]
-    return model
+def _with_own_storage(parameter: Any) -> Any:
+    """The parameter, or one like it where PEFT copied it: a copied fake tensor's views claim
+    another storage."""
+    if parameter.untyped_storage() is parameter.detach().untyped_storage():
+        return parameter
+    return torch.nn.Parameter(torch.empty_like(parameter), parameter.requires_grad)
 
 
-def _owns_its_storage(parameter: torch.Tensor) -> bool:
-    return parameter.untyped_storage() is parameter.detach().untyped_storage()
+def _stored_as(dtype: torch.dtype, parameter: Any) -> Any:
+    return torch.nn.Parameter(parameter.detach().to(dtype))
 
 
 def _trainer_loop(model: Any, recorder: Recorder, batches: Batches) -> None:

@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from .cuda import cuda_rules
 from .options import EstimateOptions
-from .patching import replaced
+from .patching import replace_parameters, replaced
 
 _RNG_STATE_BYTES = len(torch.get_rng_state())
 
@@ -63,16 +63,13 @@ def to_fake(model: Any, dtype: torch.dtype) -> Any:
     Parameters get ``dtype`` unless the model keeps them in fp32; buffers keep theirs.
     """
     keep = set(getattr(model, "_keep_in_fp32_modules_strict", None) or ())
-    made: dict[int, torch.nn.Parameter] = {}
-    for module_name, module in model.named_modules():
+
+    def empty(module_name: str, _: Any, parameter: Any) -> Any:
         wanted = torch.float32 if keep & set(module_name.split(".")) else dtype
-        for name, parameter in module._parameters.items():
-            if parameter is None:
-                continue
-            if id(parameter) not in made:
-                empty = torch.empty(parameter.shape, dtype=wanted)
-                made[id(parameter)] = torch.nn.Parameter(empty)
-            module._parameters[name] = made[id(parameter)]
+        return torch.nn.Parameter(torch.empty(parameter.shape, dtype=wanted))
+
+    replace_parameters(model, empty)
+    for module in model.modules():
         for name, buffer in module._buffers.items():
             if buffer is not None:
                 module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype)
@@ -89,14 +86,8 @@ def _apply(self: Any, fn: Callable[[Any], Any], recurse: bool = True) -> Any:
     """``Module.to`` and its kin for fake tensors, whose storages PyTorch cannot swap in place."""
     if not any(isinstance(p, FakeTensor) for p in self.parameters()):
         return _real_apply(self, fn, recurse)  # type: ignore[no-untyped-call]
-    made: dict[int, Any] = {}
+    replace_parameters(self, lambda _, __, parameter: _converted(parameter, fn))
     for module in self.modules():
-        for name, parameter in module._parameters.items():
-            if parameter is None:
-                continue
-            if id(parameter) not in made:
-                made[id(parameter)] = _converted(parameter, fn)
-            module._parameters[name] = made[id(parameter)]
         for name, buffer in module._buffers.items():
             if buffer is not None:
                 module._buffers[name] = fn(buffer)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...plan import CONTROLLED
 from ...results import OK, CellRecord
-from ..metrics import OUT_OF_MEMORY, Measurement, gain_retention
+from ..metrics import OUT_OF_MEMORY, Measurement, gain_retention, memory_limit
 from ..pairing import Arm, Comparison, documents, eval_loss, number
 from ..wording import NOTHING, Text
 from . import words
@@ -218,7 +218,7 @@ def _out_of_memory(arm: Arm, memory: CellRecord | None) -> bool:
 def _at_least(arm: Arm, memory: CellRecord | None, arms: Iterable[Arm]) -> float | None:
     """What an arm that ran out needs at least: the device's memory, and what others were given."""
     ran_out = [r for r in (memory, *arm.failed) if r is not None and _kind(r) == OUT_OF_MEMORY]
-    known = [_device_limit(record) for record in ran_out]
+    known = [memory_limit(record) for record in ran_out]
     known += [
         _peak(record, name)
         for other in arms
@@ -226,14 +226,6 @@ def _at_least(arm: Arm, memory: CellRecord | None, arms: Iterable[Arm]) -> float
         for name in _PEAKS.values()
     ]
     return _largest(*known)
-
-
-def _device_limit(record: CellRecord) -> float | None:
-    """Memory of the accelerator; on a host only what the record states as its limit."""
-    device = record.environment.get("device") or {}
-    stated = number(record.environment, "memory_limit_bytes")
-    on_host = device.get("type") in (None, "cpu")
-    return stated if on_host or stated else number(device, "total_memory_bytes")
 
 
 def _kind(record: CellRecord) -> str:

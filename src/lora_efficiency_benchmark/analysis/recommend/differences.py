@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..contrasts import Document, Moments, PairedRatio
-from ..intervals import LEVEL, LOSS_SD, TIME_RELATIVE_SD, plan, ratio_interval
+from ..intervals import LOSS_SD, TIME_RELATIVE_SD, plan, ratio_interval
 from .values import Candidate
 
 
@@ -29,11 +29,6 @@ class Difference:
     def shown(self) -> bool:
         """True where the interval leaves zero out."""
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
-
-
-def corrected(tries: int) -> float:
-    """Confidence of each of several statements so that all hold at LEVEL (Bonferroni)."""
-    return 1 - (1 - LEVEL) / max(1, tries)
 
 
 def quality_difference(a: Candidate, b: Candidate, level: float) -> Difference:

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from .differences import Difference, corrected, quality_difference, time_difference
+from ..intervals import corrected
+from .differences import Difference, quality_difference, time_difference
 from .rule import RULED_OUT, Decision
 from .values import MEMORY, PARAMETERS, TIME, Candidate
 

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...adapters import ALL_LINEAR, AdapterSettings
+from ..intervals import corrected
 from ..values import UNDECIDED
 from ..wording import NOTHING, Text, listing
-from .differences import corrected, quality_difference
+from .differences import quality_difference
 from .rule import Decision, Judged
 from .values import Candidate
 

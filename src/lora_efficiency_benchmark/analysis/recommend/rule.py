@@ -33,9 +33,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..intervals import corrected
 from ..values import FAILED, NOT_MEASURED, UNDECIDED, VERIFIED
 from .checks import Check, Levels, check_limits, check_memory
-from .differences import corrected, time_difference
+from .differences import time_difference
 from .values import ORDERS, TIME, Candidate, Limits
 
 RECOMMENDED, NONE = "RECOMMENDED", "NONE"
