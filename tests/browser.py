@@ -78,7 +78,7 @@ def opened(
     script: bool = True,
     locale: str = "en-US",
 ) -> Iterator[Opened]:
-    """A file opened from disk, offline, in a context of its own; ``script=False``: no JavaScript."""
+    """A file opened from disk, offline, in a context of its own."""
     context = started.new_context(
         viewport={"width": size[0], "height": size[1]},
         color_scheme="dark" if dark else "light",
