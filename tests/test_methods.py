@@ -74,6 +74,8 @@ def test_a_peft_configuration_by_file_or_folder(tmp_path: Path) -> None:
         assert method.label == "IA3 k_proj,v_proj"
         assert method.resolved() == {"kind": "peft", **content}
         assert isinstance(hash(method), int)
+    file.write_text(json.dumps({"peft_type": "LOHA", "r": 4, "target_modules": "q_proj"}))
+    assert parse_method(f"peft:{file}").label == "LOHA r=4 q_proj"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,9 @@ EXAMPLE = "lora:r=8,targets=q_proj+v_proj"
 _FORMS = f"write full, {EXAMPLE} or peft:FOLDER"
 
 
+_SIZES = ("r", "num_virtual_tokens")  # what tells two adapters of one PEFT kind apart
+
+
 @dataclass(frozen=True)
 class Method:
     """One way to fine-tune a model, fully resolved."""
@@ -29,13 +32,14 @@ class Method:
 
     @property
     def label(self) -> str:
-        """Short name for tables: ``full``, ``r=8 q,v``, ``IA3 k_proj,v_proj``."""
+        """Short name for tables: ``full``, ``r=8 q,v``, ``LOHA r=4 k_proj,v_proj``."""
         if self.adapter is not None:
             return self.adapter.label
         if self.peft_config is not None:
             targets = self.peft_config.get("target_modules") or ""
             named = targets if isinstance(targets, str) else ",".join(sorted(targets))
-            return f"{self.peft_config['peft_type']} {named}".strip()
+            sizes = [f"{key}={v}" for key in _SIZES if (v := self.peft_config.get(key)) is not None]
+            return " ".join(part for part in (self.peft_config["peft_type"], *sizes, named) if part)
         return "full"
 
     def resolved(self) -> dict[str, Any]:

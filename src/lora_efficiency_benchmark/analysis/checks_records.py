@@ -6,13 +6,14 @@ A check returns the detail to fill in, or None where there is nothing to warn ab
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from ..claims import NOISY_METRICS
 from ..results import OK
 from .contrasts import Document, text_moments
 from .findings import TIE, Findings, join_texts, same_text
 from .pairing import Pair, number
-from .values import FAILED, PARTIAL, UNDECIDED, VERIFIED
+from .values import FAILED, PARTIAL, UNDECIDED, VERIFIED, ConfigurationVerdict
 from .wording import Text, plural, quantity
 
 FEW_DOCUMENTS = 50
@@ -91,19 +92,28 @@ def too_few_seeds(f: Findings) -> Text | None:
         if not entries or claim.metric not in NOISY_METRICS:
             continue
         have = min(e.num_seeds for e in entries)
-        needed = [e.seeds_needed for e in entries]
-        known = [n for n in needed if n is not None]
-        want = Text(f"about {max(known)}", f"約{max(known)}") if known else None
-        if len(known) < len(needed):
-            want = Text("more than 100 for some", "一部は100超")
-        assert want is not None
+        want = _what_would_decide(entries)
         lines.append(
             Text(
                 f"{claim.text['en']} has {plural(have, 'seed')}, needs {want.en}",
-                f"{claim.text['ja']}は{have}シード({want.ja}シード必要)",
+                f"{claim.text['ja']}は{have}シード({want.ja}必要)",
             )
         )
     return join_texts(lines)
+
+
+def _what_would_decide(entries: Sequence[ConfigurationVerdict]) -> Text:
+    """What settles all of some undecided entries: seeds, or texts where these are the obstacle."""
+    texts = [e.texts_needed for e in entries if e.texts_needed is not None]
+    seeds = [e.seeds_needed for e in entries if e.seeds_needed is not None]
+    if texts:
+        return Text(f"about {max(texts)} held-out texts", f"評価テキストが約{max(texts)}件")
+    if len(seeds) < len(entries):
+        return Text(
+            "more seeds or texts than are practical for some",
+            "一部は現実的でない数のシードか評価テキストが",
+        )
+    return Text(f"about {max(seeds)}", f"約{max(seeds)}シード")
 
 
 def evaluation_set_small(f: Findings) -> Text | None:

@@ -23,6 +23,7 @@ class ConfigurationVerdict:
     num_seeds: int
     verification: str
     seeds_needed: int | None = None  # for UNDECIDED: how many seeds would decide, if known
+    texts_needed: int | None = None  # held-out texts, where their error is the obstacle
     dataset_size: int | None = None  # None where the metric does not depend on it
     cells: tuple[str, ...] = ()  # ids of the records behind the value
     reason: str = ""

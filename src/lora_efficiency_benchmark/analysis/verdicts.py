@@ -28,7 +28,7 @@ def judge_configuration(
 
     ``below`` is that of its upper end, where it differs.
     """
-    interval, seeds_needed = None, None
+    interval, needed = None, Plan()
     reason = measurement.reason
     ratio = measurement.ratio
     if measurement.value is None:
@@ -42,14 +42,15 @@ def judge_configuration(
         verification = judge_interval(claim, interval)
         reason = _decided_reason(claim, verification, ratio)
         if verification == UNDECIDED:
-            reason, seeds_needed = undecided(claim, ratio, level, below)
+            reason, needed = undecided(claim, ratio, level, below)
     return ConfigurationVerdict(
         configuration=measurement.configuration,
         value=measurement.value,
         ci95=interval,
         num_seeds=len(measurement.values) if ratio is None else ratio.count,
         verification=verification,
-        seeds_needed=seeds_needed,
+        seeds_needed=needed.seeds,
+        texts_needed=needed.texts,
         dataset_size=measurement.dataset_size,
         cells=measurement.cells,
         reason=reason.en,
@@ -82,14 +83,14 @@ def judge_interval(claim: Claim, interval: tuple[float, float] | None) -> str:
 
 def undecided(
     claim: Claim, ratio: PairedRatio, level: float = LEVEL, below: float | None = None
-) -> tuple[Text, int | None]:
-    """Why a noisy metric is undecided, and the number of seeds that would decide, if one would."""
+) -> tuple[Text, Plan]:
+    """Why a noisy metric is undecided, and what would decide it."""
     found = plan(ratio, (claim.verified_at, claim.partial_at), level, below)
     start = _what_is_open(claim, ratio, max(level, below or level))
     advice = _advice(claim, ratio, found)
     note = _seeds_only(claim, ratio)
     text = Text(f"{start.en}; {advice.en}{note.en}", f"{start.ja}({advice.ja}){note.ja}")
-    return text, found.seeds
+    return text, found
 
 
 def _what_is_open(claim: Claim, ratio: PairedRatio, level: float) -> Text:

@@ -74,8 +74,11 @@ WARNING_TEXTS: dict[str, WarningText] = {
             "品質または学習時間の判定に必要なシード数が足りない: {detail}",
         ),
         Text(
-            "Raise seeds in the configuration and run again; finished cells are kept.",
-            "設定の seeds を増やして再実行してください。済んだセルはそのまま使われます。",
+            "Raise seeds in the configuration and run again; finished cells are kept. Where texts "
+            "are named, raise evaluation_size; then all arms train again.",
+            "設定の seeds を増やして再実行してください。済んだセルはそのまま使われます。"
+            "評価テキストの件数が示されている場合は evaluation_size を増やします"
+            "(全構成が学習し直しになります)。",
         ),
     ),
     "shared_learning_rate": WarningText(
