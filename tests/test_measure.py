@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,23 @@ def test_the_environment_of_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["device"]["type"] == "cpu"
     assert found["device"]["total_memory_bytes"] > 2**20
     assert 1 <= found["cores"] <= (os.cpu_count() or 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+def test_a_thread_bound_to_one_core_does_not_hide_the_others() -> None:
+    before = os.sched_getaffinity(0)
+    if len(before) < 2:
+        pytest.skip("one core")
+    waiting = threading.Event()
+    other = threading.Thread(target=waiting.wait, args=(60,))
+    other.start()
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert environment.usable_cores() == len(before)
+    finally:
+        os.sched_setaffinity(0, before)
+        waiting.set()
+        other.join()
 
 
 def test_a_package_that_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,10 @@ ALLOCATOR_VARIABLES = (
 )  # fmt: skip
 """Settings of the C library's and torch's CPU allocators that change how long a step takes."""
 
+_CGROUP_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "safetensors")
 
 
@@ -30,10 +34,27 @@ def package_versions() -> dict[str, str]:
 
 
 def usable_cores() -> int:
-    """Cores this process may run on (affinity, not the machine's total)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Cores this process may run on (affinity, not the machine's total).
+
+    Over all its threads: OMP_PROC_BIND ties each one to a core of its own, the calling one too.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    cores = os.sched_getaffinity(0)
+    for thread in _threads():
+        try:
+            cores |= os.sched_getaffinity(thread)
+        except OSError:  # it has ended
+            pass
+    return len(cores)
+
+
+def _threads() -> list[int]:
+    """Ids of this process's threads (Linux), else none."""
+    try:
+        return [int(name) for name in os.listdir("/proc/self/task")]
+    except OSError:
+        return []
 
 
 def cpu_model() -> str:
@@ -99,6 +120,22 @@ def host_memory_bytes() -> int | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):
+        return None
+
+
+def available_memory_bytes() -> int | None:
+    """Memory that a process on the host can have now, its container's limit included."""
+    import psutil
+
+    known = [psutil.virtual_memory().available, *map(_cgroup_bytes, _CGROUP_LIMITS)]
+    return min((value for value in known if value), default=None)
+
+
+def _cgroup_bytes(path: Path) -> int | None:
+    """The limit of this process's container; None where there is none."""
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):  # no such file, or "max"
         return None
 
 
