@@ -169,7 +169,18 @@ FIRES: dict[str, Callable[[], list[CellRecord]]] = {
 
 
 def test_the_list_is_closed() -> None:
-    assert set(FIRES) == set(CHECKS) == set(WARNING_TEXTS)
+    assert {*FIRES, "run_not_finished"} == set(CHECKS) == set(WARNING_TEXTS)
+
+
+@pytest.mark.parametrize("left", [0, 1, 7, None])
+def test_a_run_that_goes_on_is_told_from_the_plan(left: int | None) -> None:
+    analysis = analyze(quiet_records(), CLAIMS, unfinished=left)
+    assert analysis.unfinished == left
+    found = [w for w in analysis.warnings if w.code == "run_not_finished"]
+    assert len(found) == (1 if left else 0)
+    for warning in found:
+        assert f"{left} planned cell" in warning.cause
+        assert f"{left}個" in warning.cause_ja
 
 
 def test_nothing_to_warn_about() -> None:

@@ -89,7 +89,9 @@ def test_an_interrupt_keeps_what_is_finished(
     ("arguments", "words"),
     [
         (["run", "no-such.yaml"], "neither a file nor a benchmarks preset"),
-        (["run", "--set", "rank=0"], "unknown key 'rank'"),
+        (["run", "--set", "rank=0"], "--set: unknown key 'rank'"),
+        (["plan", "--set", "dataset_sizes=[]"], "--set: dataset_sizes"),
+        (["run", "--report-to", "tensorbord"], "--report-to tensorbord: must be one of none"),
         (["run", "--set", "lora_configurations=[{r: 0, target_modules: [q_proj]}]"], "rank must"),
         (["run", "--set", "dataset_sizes=[]"], "dataset_sizes"),
         (["run", "--set", "dataset_sizes=[-5]"], "dataset_sizes"),
@@ -198,10 +200,11 @@ def test_presets_and_doctor_speak_json() -> None:
         "fair",
         "paper-r5",
         "quick",
+        "settings",
     ]
     done = call("doctor", "--json", LORA_BENCH_CACHE="/no/such/cache")
     found = json.loads(done.stdout)
-    assert set(found) == {"python", "packages", "devices", "default_model", "problems"}
+    assert set(found) >= {"python", "packages", "devices", "default_model", "problems"}
     assert found["default_model"]["ok"] is False
     assert done.returncode == 1
     assert any("doctor --fix" in problem["mend"] for problem in found["problems"])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import functools
+import hashlib
+import json
 import math
 import re
 import xml.etree.ElementTree as ElementTree
@@ -25,6 +28,14 @@ from lora_efficiency_benchmark.report import (
     render_markdown,
     render_terminal,
 )
+from lora_efficiency_benchmark.report.arm_tables import quality_table
+from lora_efficiency_benchmark.report.figure_curves import curves_spec
+from lora_efficiency_benchmark.report.figure_sizes import sizes_spec
+from lora_efficiency_benchmark.report.filters import filter_groups
+from lora_efficiency_benchmark.report.html import figure_library
+from lora_efficiency_benchmark.report.other_model import other_model_table
+from lora_efficiency_benchmark.report.overview import claim_cards
+from lora_efficiency_benchmark.report.texts import wording
 from lora_efficiency_benchmark.results import CellRecord
 
 LANGUAGES = ("ja", "en")
@@ -80,7 +91,7 @@ def partial(run: str) -> Analysis:
 
 
 class Page(HTMLParser):
-    """Open elements, all text, and the values of all attributes."""
+    """Open elements, all text outside scripts, scripts, and the values of all attributes."""
 
     VOID = frozenset({"meta", "link", "br", "img", "hr", "input"})
 
@@ -88,12 +99,15 @@ class Page(HTMLParser):
         super().__init__()
         self.open: list[str] = []
         self.text: list[str] = []
+        self.scripts: list[str] = []
         self.attributes: list[tuple[str, str, str]] = []
         self.feed(html)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag == "script":
+            self.scripts.append("")
         if tag not in self.VOID:
             self.open.append(tag)
 
@@ -104,7 +118,10 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.text.append(data)
+        if self.open[-1:] == ["script"]:
+            self.scripts[-1] += data
+        else:
+            self.text.append(data)
 
     def links(self) -> list[str]:
         return [value for tag, name, value in self.attributes if (tag, name) == ("a", "href")]
@@ -141,15 +158,39 @@ def test_an_unknown_language_is_refused(usual: Analysis) -> None:
 def test_html_stands_alone(usual: Analysis, language: str) -> None:
     html = render_html(usual, language)
     page = Page(html)
-    assert "http:" not in html
-    assert "https:" not in html
-    assert not [tag for tag, name, _ in page.attributes if name == "src" or tag == "script"]
+    own = html.replace(figure_library(), "")  # the library names the name spaces of SVG
+    assert "http:" not in own
+    assert "https:" not in own
+    assert not [tag for tag, name, _ in page.attributes if name in ("src", "style")]
     assert html.startswith("<!doctype html>")
     assert f'<html lang="{language}">' in html
+    assert len(html.encode()) < 3 * 2**20
+
+
+def test_html_allows_only_its_own_scripts_and_style(usual: Analysis) -> None:
+    html = render_html(usual, "en")
+    policy = next(value for _, name, value in Page(html).attributes
+                  if name == "content" and "script-src" in value)  # fmt: skip
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+    run = [text for text in Page(html).scripts if not text.startswith(("{", "["))]
+    assert len(run) == 2, "the page's own and the library"
+    for text in [*run, html.split("<style>")[1].split("</style>")[0]]:
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+
+
+def test_html_holds_both_languages_and_every_figure_twice(usual: Analysis) -> None:
+    html = render_html(usual, "ja")
+    for language in LANGUAGES:
+        assert usual.joint.sentence[language] in html
+    specs = [json.loads(text) for text in Page(html).scripts if text.startswith("{")]
+    assert len(specs) == 2 * len(render_figures(usual, "ja"))
+    assert all(spec["params"] for spec in specs)
 
 
 def test_html_links_every_record_that_a_claim_rests_on(usual: Analysis) -> None:
-    links = set(Page(render_html(usual, "en")).links())
+    links = {link for link in Page(render_html(usual, "en")).links() if link[0] != "#"}
     assert links
     assert all(re.fullmatch(r"records/[\w.-]+\.json", link) for link in links)
     for arm in usual.arms:
@@ -159,13 +200,56 @@ def test_html_links_every_record_that_a_claim_rests_on(usual: Analysis) -> None:
 
 def test_html_leads_with_the_joint_verdict(usual: Analysis) -> None:
     html = render_html(usual, "ja")
-    body = html[html.index("<body>") :]
-    assert body.index(usual.joint.sentence["ja"]) < body.index("<table")
-    order = re.findall(r'<section id="(\w+)"', body)
+    body = html[html.index("<body>") : html.index("<template")]
+    assert body.index(usual.joint.sentence["ja"]) < body.index('class="card"')
+    assert body.index('class="card"') < body.index("<table")
+    order = re.findall(r'<section id="([\w-]+)"', body)
     assert order == [
-        "claims", "figures", "arms", "matched", "breakdown", "data", "limits", "failures",
-        "environment", "method",
+        "claims", "figures", "quality", "memory", "time", "curves", "limits", "failures", "method",
     ]  # fmt: skip
+
+
+def test_every_configuration_has_a_mark_in_every_card(usual: Analysis) -> None:
+    for card, claim in zip(claim_cards(usual, wording("en")), usual.claims, strict=True):
+        assert [row.name for row in card.rows] == [v.configuration for v in claim.per_configuration]
+        for row, found in zip(card.rows, claim.per_configuration, strict=True):
+            assert [mark.verdict for mark in row.marks] == [found.verification]
+            assert 0 <= row.marks[0].at <= 100
+            reaches = found.value is not None and found.value >= claim.claimed
+            assert (row.marks[0].at >= card.claimed_at) == reaches
+            assert row.cells
+
+
+def test_the_filter_offers_what_differs(usual: Analysis) -> None:
+    groups = {group.key: group for group in filter_groups(usual, wording("en"))}
+    assert [value for value, _ in groups["rank"].options] == ["4", "8", "16", "32"]
+    assert [value for value, _ in groups["targets"].options] == ["q,v", "q,k,v,o"]
+    assert set(groups) == {"rank", "targets"}, "one method and one size leave no choice"
+    assert "sizes" in {
+        group.key for group in filter_groups(partial("several sizes"), wording("ja"))
+    }
+
+
+def test_a_run_that_goes_on_says_what_is_left(usual: Analysis) -> None:
+    page = render_html(dataclasses.replace(usual, unfinished=3), "en")
+    assert "3 cells to go" in page
+    assert "cells to go" not in render_html(usual, "en")
+
+
+def test_the_other_model_has_a_table_of_its_own(usual: Analysis) -> None:
+    other = dataclasses.replace(
+        usual.rows[0], model_name="small", lora_config=None, peak_memory_mb=512.0
+    )
+    claims = tuple(
+        dataclasses.replace(claim, comparison="cross-model", model="large", base_model="small")
+        for claim in usual.claims
+    )
+    both = dataclasses.replace(usual, rows=(*usual.rows, other), claims=claims)
+    table = other_model_table(both, wording("en"))
+    assert [row[0][0].text for row in table.rows] == ["small"]
+    assert "512.0 MiB" in [cell[0].text for cell in table.rows[0]]
+    assert not other_model_table(usual, wording("en")).rows
+    assert "The other model, fully fine-tuned" in render_html(both, "en")
 
 
 @functools.cache
@@ -183,15 +267,20 @@ def hostile_analysis() -> Analysis:
     return dataclasses.replace(analysis, arms=arms)
 
 
-def test_hostile_names_stay_text_in_html() -> None:
+def test_hostile_names_stay_text_in_html(usual: Analysis) -> None:
     html = render_html(hostile_analysis(), "en")
     page = Page(html)
-    assert "<script" not in html
-    assert "\x1b" not in html
-    assert "\u202e" not in html
+    own = html.replace(figure_library(), "")
+    assert "<script>alert" not in own
+    assert "\x1b" not in own
+    assert "\u202e" not in own
     assert "<script>alert('x')</script>" in "".join(page.text)
-    assert all(link.startswith("records/") for link in page.links())
+    assert all(link.startswith(("records/", "#")) for link in page.links())
     assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+    assert len(page.scripts) == len(Page(render_html(usual, "en")).scripts)
+    for text in page.scripts:
+        if text.startswith(("{", "[")):
+            json.loads(text)
 
 
 def test_hostile_names_keep_svg_well_formed() -> None:
@@ -264,7 +353,7 @@ def test_an_estimate_is_never_shown_as_a_measurement(usual: Analysis) -> None:
     assert "584x (ESTIMATED)" in render_terminal(estimated, "en")
     html = render_html(estimated, "ja")
     assert "584倍 (推定)" in html
-    assert Page(html).links() == []
+    assert [link for link in Page(html).links() if link[0] != "#"] == []
 
 
 # ---- figures -------------------------------------------------------------------------------------
@@ -286,6 +375,50 @@ def test_memory_figure_writes_the_ratio_on_each_bar(usual: Analysis) -> None:
     for arm in usual.arms:
         for ratio in arm.memory_ratio.values() if arm.label != "full" else ():
             assert f"{ratio:.2f}x" in svg
+
+
+def test_the_pareto_front_is_drawn_through_what_nothing_smaller_equals(usual: Analysis) -> None:
+    svg = render_figures(usual, "en")["quality.svg"]
+    path = re.search(r'mark-line[^>]*><path d="([^"]*)"', svg)
+    assert path is not None
+    best, front = -math.inf, 0
+    for arm in sorted(usual.arms, key=lambda arm: arm.trainable_parameters):
+        if arm.gain_retention is not None and arm.gain_retention > best:
+            best, front = arm.gain_retention, front + 1
+    assert front > 1
+    assert path[1].count(",") == 2 * front - 1, "steps: across, then up"
+
+
+def test_many_seeds_become_a_mean_and_a_range() -> None:
+    found = analysis_of(make_records(seeds=13))
+    loss = quality_table(found, wording("en")).rows[0][2]
+    assert loss[0].text.startswith("mean ")
+    assert len(loss[0].cells) == 13
+    assert loss[1].text.endswith("13 seeds")
+    spec = curves_spec(found, wording("en"))
+    assert spec is not None
+    rows = [row for row in spec["data"]["values"] if row["what"] == "training"]
+    assert {row["seed"] for row in rows} == {"all"}
+    assert all(row["low"] <= row["loss"] <= row["high"] for row in rows)
+    assert any(row["low"] < row["high"] for row in rows)
+
+
+def test_long_curves_are_thinned_and_keep_their_end() -> None:
+    found = analysis_of(make_records(make_config(training_steps=500, eval_steps=250)))
+    spec = curves_spec(found, wording("en"))
+    assert spec is not None
+    rows = [r for r in spec["data"]["values"] if r["who"] == "own" and r["what"] == "training"]
+    assert len(rows) <= 61 * len(found.arms)
+    assert max(row["step"] for row in rows) == 500
+
+
+def test_data_sizes_have_a_figure_only_where_there_are_several(usual: Analysis) -> None:
+    assert "sizes.svg" not in render_figures(usual, "en")
+    spec = sizes_spec(partial("several sizes"), wording("en"))
+    assert spec is not None
+    rows = spec["vconcat"][0]["layer"][1]["data"]["values"]
+    assert {row["texts"] for row in rows} == {100, 200}
+    assert len(rows) == len(partial("several sizes").arms)
 
 
 def test_a_figure_without_data_is_left_out_with_a_reason() -> None:
@@ -370,7 +503,7 @@ def test_estimates_are_marked_wherever_they_are_shown(language: str) -> None:
         assert "0.2%" in text  # errors of 0.14 %, rounded up
     assert SKIPPED in "".join(page.text)
     section = render_html(analysis, language).split('<section id="estimates">')[1]
-    table = section.split("</table>")[0]
+    table = section.split("<table")[1].split("</table>")[0]
     assert "<a " not in table, "an estimate at scale links to no record"
     verdicts = re.findall(r'class="verdict [a-z_]+">([^<]*)<', table)
     assert verdicts
@@ -428,7 +561,7 @@ def test_estimates_with_nothing_to_compare_say_so() -> None:
 def test_hostile_estimates_stay_text() -> None:
     entry = make_entry(model=HOSTILE, configuration=HOSTILE, lora={"untraceable": HOSTILE})
     analysis = analyze([], load_claims("paper-r5"), [entry, make_entry(skipped=HOSTILE)])
-    assert "<script" not in render_html(analysis, "en")
+    assert "<script>alert" not in render_html(analysis, "en").replace(figure_library(), "")
     assert "<script" not in render_markdown(analysis, "en")
     text = render_terminal(analysis, "en")
     assert all(c.isprintable() or c == "\n" for c in text)

@@ -8,8 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .errors import ConfigError
+from .plain_text import is_plain, shown
 
 ALL_LINEAR = "all-linear"
+MAX_RANK = 2**31 - 1
+MAX_ALPHA = 1e15  # beyond it a whole number and the nearest float part ways
 DEFAULT_DROPOUT = 0.1  # the specification's default
 _KEYS = {"r", "alpha", "target_modules", "dropout", "use_dora", "use_rslora", "modules_to_save"}
 _TARGETS_RULE = f"name at least one module, or {ALL_LINEAR}"
@@ -38,8 +41,8 @@ class AdapterSettings:
         targets = ",".join(_SHORT.get(name, name) for name in self.target_modules)
         targets += f" + {','.join(self.modules_to_save)}" if self.modules_to_save else ""
         kind = ("DoRA " if self.use_dora else "") + ("rsLoRA " if self.use_rslora else "")
-        alpha = "" if self.alpha == 2 * self.r else f" alpha={self.alpha:g}"
-        dropout = "" if self.dropout == DEFAULT_DROPOUT else f" dropout={self.dropout:g}"
+        alpha = "" if self.alpha == 2 * self.r else f" alpha={digits(self.alpha)}"
+        dropout = "" if self.dropout == DEFAULT_DROPOUT else f" dropout={digits(self.dropout)}"
         return f"{kind}r={self.r} {targets}{alpha}{dropout}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -52,6 +55,12 @@ class AdapterSettings:
         return {k: v for k, v in values.items() if v is not False and v != []}
 
 
+def digits(value: float) -> str:
+    """A number in the fewest digits that read back as the same one."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
 def parse_adapter(raw: object, where: str = "lora_configurations[0]") -> AdapterSettings:
     """Check one LoRA configuration. ``alpha`` defaults to 2r, ``dropout`` to 0.1.
 
@@ -60,14 +69,15 @@ def parse_adapter(raw: object, where: str = "lora_configurations[0]") -> Adapter
     if isinstance(raw, AdapterSettings):
         return raw
     if not isinstance(raw, Mapping):
-        raise ConfigError(f"{where}: must be a mapping such as {{r: 8, alpha: 16}}, got {raw!r}")
+        example = "{r: 8, alpha: 16}"
+        raise ConfigError(f"{where}: must be a mapping such as {example}, got {shown(raw)}")
     unknown = sorted(set(map(str, raw)) - _KEYS)
     if unknown:
-        raise ConfigError(f"{where}: unknown key {unknown[0]!r}; known keys: {sorted(_KEYS)}")
+        raise ConfigError(f"{where}: unknown key {shown(unknown[0])}; known keys: {sorted(_KEYS)}")
     r = raw.get("r")
-    if isinstance(r, bool) or not isinstance(r, int) or r < 1:
-        raise ConfigError(f"{where}.r: rank must be a whole number of at least 1, got {r!r}")
-    alpha = _number(raw.get("alpha", 2 * r), f"{where}.alpha", low=0.0)
+    if isinstance(r, bool) or not isinstance(r, int) or not 1 <= r <= MAX_RANK:
+        raise ConfigError(f"{where}.r: rank must be a whole number of at least 1, got {shown(r)}")
+    alpha = _number(raw.get("alpha", 2 * r), f"{where}.alpha", 0.0, MAX_ALPHA)
     targets = _modules(raw.get("target_modules"), f"{where}.target_modules", _TARGETS_RULE)
     saved = _saved(raw.get("modules_to_save"), f"{where}.modules_to_save")
     twice = sorted(set(targets) & set(saved))
@@ -94,7 +104,7 @@ def _number(
     if not ok or value == math.inf or not (low < value < high or (low_included and value == low)):  # type: ignore[operator]
         rule = f"at least {low}" if low_included else f"above {low}"
         upper = "" if high == math.inf else f" and below {high}"
-        raise ConfigError(f"{where}: must be a number {rule}{upper}, got {value!r}")
+        raise ConfigError(f"{where}: must be a number {rule}{upper}, got {shown(value)}")
     return value  # type: ignore[return-value]
 
 
@@ -106,15 +116,20 @@ def _saved(value: object, where: str) -> tuple[str, ...]:
 def _modules(value: object, where: str, rule: str) -> tuple[str, ...]:
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not names:
-        raise ConfigError(f"{where}: {rule}; got {value!r}")
-    if not all(isinstance(name, str) and name for name in names):
-        raise ConfigError(f"{where}: must be module names, got {value!r}")
+        raise ConfigError(f"{where}: {rule}; got {shown(value)}")
+    if not all(isinstance(name, str) and _module(name) for name in names):
+        raise ConfigError(f"{where}: must be module names, got {shown(value)}")
     if len(set(names)) != len(names):
-        raise ConfigError(f"{where}: a module is named twice: {value!r}")
+        raise ConfigError(f"{where}: a module is named twice: {shown(value)}")
     return tuple(names)
+
+
+def _module(name: str) -> bool:
+    """A name that labels, tables and the text form ``targets=a+b,...`` can hold."""
+    return bool(name) and is_plain(name) and not set(name) & set(" ,+")
 
 
 def _flag(value: object, where: str) -> bool:
     if not isinstance(value, bool):
-        raise ConfigError(f"{where}: must be true or false, got {value!r}")
+        raise ConfigError(f"{where}: must be true or false, got {shown(value)}")
     return value

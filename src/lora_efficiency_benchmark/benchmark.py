@@ -13,17 +13,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .adapters import parse_adapter
 from .analysis import Analysis, analyze, specification_dictionary
-from .claims import load_claims
+from .claims import Claim, load_claims
 from .config import LoRABenchmarkConfig, load_config
 from .errors import ConfigError, LoraBenchError, StoreError
 from .execution.launcher import LocalLauncher
 from .language import Language, resolve_language
 from .plan import FULL, LORA, Cell, expand
 from .report.files import write_report
+from .report.live import LiveReport
 from .report.progress import warn
 from .results import FAILED, OK, CellRecord, LoRAEfficiencyResult
 from .search import (
@@ -32,8 +33,10 @@ from .search import (
     next_trials,
     planned_records,
     remaining_cells,
+    unfinished_cells,
 )
 from .store import ESTIMATES, ESTIMATES_SCHEMA, Store
+from .tracking import Tracking, parse_tracking
 from .units import to_gib
 from .yaml_io import preset_path
 
@@ -76,38 +79,62 @@ class LoRAEfficiencyBenchmark:
         watch: Watch | None = None,
         fresh: bool = False,
         language: Language | None = None,
+        report_to: str | None = None,
     ) -> Analysis:
         """Measure what is missing, judge, report.
 
         Each record is stored the moment it exists; calling again goes on from there. ``fresh``
-        moves an older folder aside first. Raises UserError for what the user can fix.
+        moves an older folder aside first. ``report_to`` names a service that follows the training,
+        such as ``"tensorboard"``. Raises UserError for what the user can fix.
         """
+        tracking = parse_tracking(report_to, self.config.output_dir)
         claims = load_claims(self.config.claims)  # a wrong file should not wait for the last cell
         if fresh:
             self.store.move_aside()
         self.store.create()
+        with self.store.lock():
+            return self._run(claims, tracking, watch, resolve_language(language))
+
+    def _run(
+        self,
+        claims: Sequence[Claim],
+        tracking: Tracking | None,
+        watch: Watch | None,
+        chosen: Language,
+    ) -> Analysis:
+        """The same, with the folder to itself."""
         self.logger = self._setup_logger()
         self._quiet_console(watch is not None)
+        for line in self.store.tidy():
+            self.logger.warning("%s", line)
+            if watch is not None:  # else the console handler says it
+                warn(line)
         self._note_configuration()
         records = self.store.load_records()
         missing = remaining_cells(self.config, records)
         sized = self.config.estimate_scale and any(not claim.noisy for claim in claims)
         watch = watch or _LogOnly()
-        with self._launcher() as launch:
+        live = LiveReport(lambda: self._write_report(chosen))
+        with self._launcher(tracking) as launch:
             if missing:
                 kept = [r for r in planned_records(self.config, records) if r.status != FAILED]
-                self._measure(launch, missing, len(kept), watch)
+                self._measure(launch, missing, len(kept), watch, live)
             if sized and (missing or not (self.store.path / ESTIMATES).exists()):
                 self._estimate_scale(launch, watch)
-        return self.finish(resolve_language(language))
+        return self.finish(chosen)
 
-    def _launcher(self) -> LocalLauncher:
+    def _launcher(self, tracking: Tracking | None = None) -> LocalLauncher:
         limit = self.config.time_limit_minutes
         isolation = self.config.launcher.get("isolation", "auto")
-        return LocalLauncher(isolation, limit * 60 if limit else None)
+        return LocalLauncher(isolation, limit * 60 if limit else None, tracking)
 
     def _measure(
-        self, launch: LocalLauncher, cells: Sequence[Cell], kept: int, watch: Watch
+        self,
+        launch: LocalLauncher,
+        cells: Sequence[Cell],
+        kept: int,
+        watch: Watch,
+        live: LiveReport,
     ) -> None:
         """Check what can be checked, estimate what cells need, then run them, one record each.
 
@@ -127,6 +154,7 @@ class LoRAEfficiencyBenchmark:
             self.store.write_record(record)
             self._log_record(record)
             watch.cell_ended(record)
+            live.cell_ended(record)  # between cells: nothing is being timed
 
     def _cells_to_run(self) -> Iterator[Cell]:
         """What is missing, in order; each round of a search follows from the records before it."""
@@ -175,11 +203,15 @@ class LoRAEfficiencyBenchmark:
 
     def finish(self, language: Language = "en") -> Analysis:
         """Analysis, results.csv and report from the records that exist."""
+        analysis = self._write_report(language)
+        self.logger.info("%s", analysis.joint.sentence[language])
+        return analysis
+
+    def _write_report(self, language: Language) -> Analysis:
         analysis = self.analyze()
         self.store.write_json("analysis.json", analysis.to_dict())
         self.store.write_results(analysis.rows)
         write_report(self.store, analysis, language)
-        self.logger.info("%s", analysis.joint.sentence[language])
         return analysis
 
     def analyze(self) -> Analysis:
@@ -188,7 +220,8 @@ class LoRAEfficiencyBenchmark:
         records = planned_records(self.config, stored) + self._in_process
         estimates = _estimates(self.store, lambda line: self.logger.warning("%s", line))
         claims = load_claims(self.config.claims)
-        return analyze(records, claims, estimates, self.config.base_model_name)
+        left = unfinished_cells(self.config, stored) if stored else None
+        return analyze(records, claims, estimates, self.config.base_model_name, left)
 
     # ---- the specification's methods ------------------------------------------------------------
 
@@ -294,7 +327,7 @@ class LoRAEfficiencyBenchmark:
             logger.removeHandler(handler)
             handler.close()
         self.store.create()
-        to_file = logging.FileHandler(self.store.path / "lora_benchmark.log", encoding="utf-8")
+        to_file = _LogFile(self.store.path / "lora_benchmark.log", encoding="utf-8")
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         to_console = logging.StreamHandler()
         to_console.setLevel(logging.INFO)
@@ -346,14 +379,32 @@ def analyze_folder(path: str | Path, claims: str | None = None) -> Analysis:
     Where the folder holds a config.yaml, records of other settings are left out. A broken
     estimates.json is told on standard error and left out. Raises StoreError.
     """
+    found = read_folder(path, claims)
+    estimates = _estimates(Store(path), warn)
+    return analyze(found.records, found.claims, estimates, found.base_model, found.unfinished)
+
+
+class FolderContents(NamedTuple):
+    """What an output folder holds to be judged."""
+
+    records: list[CellRecord]
+    claims: list[Claim]
+    base_model: str | None  # the other model of a cross-model comparison
+    unfinished: int | None = None  # planned cells without a record, where the plan is known
+
+
+def read_folder(path: str | Path, claims: str | None = None) -> FolderContents:
+    """Records and claims of a folder: the claims given, else those noted there, else paper-r5.
+
+    Raises StoreError where there are no records, ConfigError on a file of claims that is none.
+    """
     records, config = folder_records(path)
-    store = Store(path)
     if config is not None:
-        noted = store.path / "claims.yaml"
+        noted = Store(path).path / "claims.yaml"
         claims = claims or (str(noted) if noted.is_file() else config.claims)
     base_model = None if config is None else config.base_model_name
-    found = load_claims(claims or "paper-r5")
-    return analyze(records, found, _estimates(store, warn), base_model)
+    left = None if config is None else unfinished_cells(config, records)
+    return FolderContents(records, load_claims(claims or "paper-r5"), base_model, left)
 
 
 def _estimates(store: Store, tell: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -368,6 +419,13 @@ def _estimates(store: Store, tell: Callable[[str], None]) -> list[dict[str, Any]
 def _without_rate(cell: Cell) -> str:
     """Id of a cell whatever its learning rate, which costs no memory."""
     return replace(cell, learning_rate=None).id
+
+
+class _LogFile(logging.FileHandler):
+    """A full disk costs lines of the log, not a traceback on the console for each."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
+        pass
 
 
 class _LogOnly:

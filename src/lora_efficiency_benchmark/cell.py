@@ -32,18 +32,24 @@ from .plan import Cell
 from .probes import evaluate_probes
 from .results import FAILED, OK, CellRecord
 from .samples import generate_samples
+from .tracking import NONE, TENSORBOARD, Tracking
 from .training import TrainSettings, settings_of, train
 
 EventHook = Callable[[dict[str, Any]], None]  # {"event": "phase" | "step", ...}
 _SAMPLE = 1_000_000  # weights compared before and after, at most
 
 
-def run_cell(cell: Cell, on_event: EventHook = lambda event: None) -> CellRecord:
+def run_cell(
+    cell: Cell,
+    on_event: EventHook = lambda event: None,
+    tracking: Tracking | None = None,
+) -> CellRecord:
     """Run one cell in this process. What goes wrong inside becomes a failed record.
 
-    Raises UserError for what the user can fix.
+    ``tracking`` follows cells that train for their result; a memory pass is told to nobody. Raises
+    UserError for what the user can fix.
     """
-    run = CellRun(cell, on_event)
+    run = CellRun(cell, on_event, tracking=tracking)
     with run.guard():
         _RUNS[cell.kind](run)
     return run.finish()
@@ -57,8 +63,9 @@ class CellRun:
         cell: Cell,
         on_event: EventHook = lambda event: None,
         device: str | None = None,
+        tracking: Tracking | None = None,
     ) -> None:
-        self.cell, self.on_event = cell, on_event
+        self.cell, self.on_event, self.tracking = cell, on_event, tracking
         self.began = time.perf_counter()
         self.device = device or ("cuda" if accelerator_in_use() else "cpu")
         self.matmul = bf16_matmul.prepare(self.device)
@@ -101,7 +108,7 @@ class CellRun:
         cell = self.cell
         with self.phase("load"):
             model, tokenizer = models.load_base_model(
-                cell.model_name, cell.precision, cell.trust_remote_code
+                cell.model_name, cell.precision, cell.trust_remote_code, cell.allow_pickle
             )
             if cell.adapter is not None:
                 model = models.create_lora_model(model, cell.adapter)
@@ -233,7 +240,14 @@ class CellRun:
         return self.record
 
     def _settings(self) -> TrainSettings:
-        return settings_of(self.cell, on_accelerator=self.device != "cpu")
+        plain = settings_of(self.cell, on_accelerator=self.device != "cpu")
+        if self.cell.kind == "memory":
+            return dataclasses.replace(plain, report_to=NONE)
+        if self.tracking is None:
+            return plain
+        id_, service = self.cell.id, self.tracking.service
+        folder = self.tracking.folder_of(id_) if service == TENSORBOARD else None
+        return dataclasses.replace(plain, report_to=service, report_folder=folder, run_name=id_)
 
     def _step(self, step: int, total: int, loss: float) -> None:
         self.on_event({"event": "step", "step": step, "total": total, "loss": loss})

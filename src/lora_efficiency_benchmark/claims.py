@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError
+from .plain_text import is_plain, shown
 from .yaml_io import load_yaml_file, preset_path
 
 METRICS = ("parameter_reduction_ratio", "memory_reduction_ratio", "gain_retention", "time_ratio")
+MAX_VALUE = 1e300
 NOISY_METRICS = ("gain_retention", "time_ratio")
 
 
@@ -52,32 +53,35 @@ def load_claims(source: str) -> list[Claim]:
 def _parse(entry: Any, path: Path, index: int) -> Claim:
     where = f"{path}: claims[{index}]"
     if not isinstance(entry, Mapping):
-        raise ConfigError(f"{where}: must be a mapping, got {entry!r}")
+        raise ConfigError(f"{where}: must be a mapping, got {shown(entry)}")
     known = {f.name: f.default is MISSING for f in fields(Claim)}
     unknown = [str(key) for key in entry if key not in known]
     if unknown:
-        raise ConfigError(f"{where}: unknown key {unknown[0]!r}; known keys: {', '.join(known)}")
+        key, names = shown(unknown[0]), ", ".join(known)
+        raise ConfigError(f"{where}: unknown key {key}; known keys: {names}")
     missing = [key for key, needed in known.items() if needed and key not in entry]
     if missing:
         raise ConfigError(f"{where}: {missing[0]} is missing")
     claim = Claim(**entry)
-    if not all(isinstance(t, str) and t for t in (claim.id, claim.source)):
-        raise ConfigError(f"{where}: id and source must be texts")
+    if not all(isinstance(t, str) and t and is_plain(t) for t in (claim.id, claim.source)):
+        raise ConfigError(f"{where}: id and source must be texts without control characters")
     numbers = (claim.claimed, claim.verified_at, claim.partial_at)
     if not all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers):
         raise ConfigError(f"{where}: claimed, verified_at and partial_at must be numbers")
-    if not all(map(math.isfinite, numbers)):
+    if not all(abs(n) <= MAX_VALUE for n in numbers):  # NaN is not
         raise ConfigError(f"{where}: claimed, verified_at and partial_at must be finite")
     if not isinstance(claim.joint, bool):
         raise ConfigError(f"{where}: joint must be true or false")
     if not claim.verified_at >= claim.partial_at:
         raise ConfigError(f"{where}: verified_at must be at least partial_at")
     if claim.metric not in METRICS:
-        raise ConfigError(f"{where}: unknown metric {claim.metric!r}; known: {METRICS}")
+        raise ConfigError(f"{where}: unknown metric {shown(claim.metric)}; known: {METRICS}")
     if claim.comparison not in ("same-model", "cross-model"):
         raise ConfigError(f"{where}: comparison must be same-model or cross-model")
     if claim.precision not in ("controlled", "as-practised"):
         raise ConfigError(f"{where}: precision must be controlled or as-practised")
     if not isinstance(claim.text, Mapping) or set(claim.text) != {"ja", "en"}:
         raise ConfigError(f"{where}: text needs exactly 'ja' and 'en'")
+    if not all(isinstance(text, str) and text for text in claim.text.values()):
+        raise ConfigError(f"{where}: text: 'ja' and 'en' must be texts")
     return claim

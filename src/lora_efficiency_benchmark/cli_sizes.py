@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .cli_output import Json, Lang, choose_language, print_json, print_table, say
+from .plain_text import one_line
 
 if TYPE_CHECKING:
     from .counting import Skipped
@@ -153,7 +154,7 @@ def resolved_text(values: dict[str, Any]) -> str:
     shown = {
         key: value for key, value in values.items() if key != "kind" and value not in (None, {}, [])
     }
-    return ", ".join(f"{key}={_text(value)}" for key, value in shown.items())
+    return one_line(", ".join(f"{key}={_text(value)}" for key, value in shown.items()))
 
 
 def _text(value: Any) -> str:

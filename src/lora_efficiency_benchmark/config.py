@@ -15,6 +15,7 @@ from typing import Any
 
 from .adapters import AdapterSettings, parse_adapter
 from .errors import ConfigError
+from .plain_text import is_plain, shown
 from .yaml_io import dump_yaml, load_yaml_file, parse_yaml, preset_path
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
@@ -35,6 +36,13 @@ RESERVED_TRAINER_ARGS = {
     "auto_find_batch_size", "group_by_length", "train_sampling_strategy",
     "logging_strategy", "logging_steps", "logging_nan_inf_filter",
 }  # fmt: skip
+# Beyond these nothing could be run, and counting cells alone would fill the memory.
+MAX_WHOLE = 2**31 - 1
+MAX_SEEDS = 1000
+MAX_MINUTES = 10_000_000.0
+_PLAIN = "not empty and without control characters"
+_AT_MOST = f" and at most {MAX_WHOLE:,}"
+_WHOLE = f"a whole number of at least 1{_AT_MOST}"
 DEFAULT_SAMPLES = [
     "技術解説: 音声合成では、",
     "研究背景: 近年、倉庫で働く運搬ロボットの",
@@ -42,7 +50,7 @@ DEFAULT_SAMPLES = [
 ]
 # Fields that a configuration stored by an older version lacks, with what it then did.
 _LATER_FIELDS: dict[str, Any] = {"probes": False, "samples": []}
-_MISSING_BEFORE = {*_LATER_FIELDS, "search", "estimate_scale"}
+_MISSING_BEFORE = {*_LATER_FIELDS, "search", "estimate_scale", "allow_pickle"}
 SPEC_CONFIGURATIONS: list[dict[str, Any]] = [
     {"r": 4, "alpha": 8, "target_modules": ["q_proj", "v_proj"]},
     {"r": 8, "alpha": 16, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]},
@@ -96,13 +104,15 @@ class LoRABenchmarkConfig:
     launcher: dict[str, Any] = field(default_factory=dict)  # {isolation: auto|fork|spawn}
     time_limit_minutes: float | None = None  # per cell
     trust_remote_code: bool = False  # never on unless asked
+    allow_pickle: bool = False  # read pytorch_model.bin where a model has no safetensors
     estimate_scale: bool = True  # predict the claim's own scale after the cells
     probes: bool = True  # loss on everyday English and Japanese, before and after
     samples: list[str] = field(default_factory=lambda: [*DEFAULT_SAMPLES])  # prompts to continue
 
     def __post_init__(self) -> None:
         """Check every field. Raises ConfigError."""
-        self.base_model_name = self.base_model_name or self.model_name
+        if self.base_model_name in ("", None):
+            self.base_model_name = self.model_name
         _check(self)
 
     @property
@@ -192,7 +202,7 @@ def load_config(
     merged = {**_later_fields(data), **data, **overrides}
     for key in merged:
         if key not in known:
-            raise ConfigError(f"{where}: unknown key {key!r}{_suggest(str(key), known)}")
+            raise ConfigError(f"{where}: unknown key {shown(key)}{_suggest(shown(key), known)}")
     try:
         if "lora_configurations" in overrides and "learning_rates" not in overrides:
             merged["learning_rates"] = _rates_that_remain(data, merged["lora_configurations"])
@@ -228,11 +238,11 @@ def parse_override(text: str) -> tuple[str, Any]:
 
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
-        raise ConfigError(f"--set {text!r}: write it as key=value")
+        raise ConfigError(f"--set {shown(text)}: write it as key=value")
     try:
         return key.strip(), parse_yaml(value)
     except (yaml.YAMLError, ValueError):
-        raise ConfigError(f"--set {text!r}: the value is not plain YAML") from None
+        raise ConfigError(f"--set {shown(text)}: the value is not plain YAML") from None
 
 
 def _suggest(key: str, known: Sequence[str]) -> str:
@@ -247,14 +257,15 @@ def _suggest(key: str, known: Sequence[str]) -> str:
 
 def _check(c: LoRABenchmarkConfig) -> None:
     for name in ("model_name", "base_model_name", "output_dir", "claims"):
-        _require(isinstance(getattr(c, name), str) and getattr(c, name), name, "text", c)
+        _require(_name(getattr(c, name)), name, f"text, {_PLAIN}", c)
     sizes = c.dataset_sizes
     _require(isinstance(sizes, list) and sizes, "dataset_sizes", "a list of at least one size", c)
     for size in sizes:
-        _require(_whole(size), "dataset_sizes", "whole numbers of at least 1", c)
+        _require(_whole(size), "dataset_sizes", f"whole numbers of at least 1{_AT_MOST}", c)
     _require(len(set(sizes)) == len(sizes), "dataset_sizes", "distinct sizes", c)
     for name in ("training_steps", "eval_steps", "batch_size", "seeds", "evaluation_size"):
-        _require(_whole(getattr(c, name)), name, "a whole number of at least 1", c)
+        _require(_whole(getattr(c, name)), name, _WHOLE, c)
+    _require(c.seeds <= MAX_SEEDS, "seeds", f"at most {MAX_SEEDS}", c)
     _require(_whole(c.max_length) and c.max_length >= 2, "max_length", "at least 2 tokens", c)
     configurations = c.lora_configurations
     _require(
@@ -270,8 +281,9 @@ def _check(c: LoRABenchmarkConfig) -> None:
     _check_dataset(c)
     _check_trainer_args(c)
     limit = c.time_limit_minutes
-    _require(limit is None or _positive(limit), "time_limit_minutes", "minutes above 0", c)
-    for name in ("trust_remote_code", "estimate_scale", "probes"):
+    in_time = limit is None or (_positive(limit) and limit <= MAX_MINUTES)
+    _require(in_time, "time_limit_minutes", f"minutes above 0, at most {MAX_MINUTES:,.0f}", c)
+    for name in ("trust_remote_code", "allow_pickle", "estimate_scale", "probes"):
         _require(isinstance(getattr(c, name), bool), name, "true or false", c)
     prompts = isinstance(c.samples, list) and all(_text(prompt) for prompt in c.samples)
     _require(prompts, "samples", "a list of prompts: texts that are not empty; [] for none", c)
@@ -304,7 +316,9 @@ def _check_rates(c: LoRABenchmarkConfig) -> None:
     arms = ["full", "lora", *(adapter.label for adapter in c.adapters)]
     for key in c.learning_rates:
         if key not in arms:
-            raise ConfigError(f"learning_rates: unknown key {key!r}{_suggest(str(key), arms)}")
+            raise ConfigError(
+                f"learning_rates: unknown key {shown(key)}{_suggest(shown(key), arms)}"
+            )
     c.learning_rates = {k: _rate(v, f"learning_rates.{k}") for k, v in c.learning_rates.items()}
     c.learning_rate_of("full", "full")
     for adapter in c.adapters:
@@ -317,7 +331,7 @@ def _search(c: LoRABenchmarkConfig) -> Search:
     for key in c.search:
         if key not in _SEARCH_DEFAULTS:
             raise ConfigError(
-                f"search: unknown key {key!r}{_suggest(str(key), [*_SEARCH_DEFAULTS])}"
+                f"search: unknown key {shown(key)}{_suggest(shown(key), [*_SEARCH_DEFAULTS])}"
             )
     values = {**_SEARCH_DEFAULTS, **{k: v for k, v in c.search.items() if v is not None}}
     if values["steps"] is None:
@@ -325,15 +339,16 @@ def _search(c: LoRABenchmarkConfig) -> Search:
     for name, least in (("trials", 3), ("steps", 1), ("validation_size", 1)):
         if not _whole(values[name]) or values[name] < least:
             raise ConfigError(
-                f"search.{name}: must be a whole number of at least {least}; got {values[name]!r}"
+                f"search.{name}: must be a whole number of at least {least}{_AT_MOST}; "
+                f"got {shown(values[name])}"
             )
     if not _positive(values["factor"]) or not 1 < values["factor"] <= 100:
         raise ConfigError(
-            f"search.factor: must be a number above 1, at most 100; got {values['factor']!r}"
+            f"search.factor: must be a number above 1, at most 100; got {shown(values['factor'])}"
         )
     centres = values["centres"]
     if not isinstance(centres, Mapping) or not set(centres) <= {"full", "lora"}:
-        raise ConfigError(f"search.centres: must be {{full: ..., lora: ...}}; got {centres!r}")
+        raise ConfigError(f"search.centres: must be {{full: ..., lora: ...}}; got {shown(centres)}")
     given = {k: _rate(v, f"search.centres.{k}") for k, v in centres.items()}
     for key, rate in given.items():
         if not 1e-12 <= rate <= 1e3:
@@ -358,8 +373,8 @@ def _check_precision(c: LoRABenchmarkConfig) -> None:
 def _check_dataset(c: LoRABenchmarkConfig) -> None:
     d = c.dataset
     _require(_plain(d), "dataset", "text keys and plain values", c)
-    ok = (isinstance(d, str) and d) or (isinstance(d, Mapping) and isinstance(d.get("path"), str))
-    _require(ok, "dataset", "'generated', a path, a Hub id, or a mapping with 'path'", c)
+    ok = _name(d) or (isinstance(d, Mapping) and all(map(_name, d.values())) and d.get("path"))
+    _require(ok, "dataset", "'generated', a path, a Hub id, or a mapping with 'path'; texts", c)
     if isinstance(d, Mapping):
         fields = {"path", "text_field", "messages", "prompt", "completion"}
         unknown = sorted(set(d) - fields)
@@ -373,7 +388,7 @@ def _check_trainer_args(c: LoRABenchmarkConfig) -> None:
     if not _whole(accumulation):
         raise ConfigError(
             "trainer_args.gradient_accumulation_steps: must be a whole number of at least 1; "
-            f"got {accumulation!r}"
+            f"got {shown(accumulation)}"
         )
     owned = sorted(RESERVED_TRAINER_ARGS & set(c.trainer_args))
     if owned:
@@ -384,7 +399,7 @@ def _check_trainer_args(c: LoRABenchmarkConfig) -> None:
 
 def _require(ok: object, name: str, rule: str, config: LoRABenchmarkConfig) -> None:
     if not ok:
-        raise ConfigError(f"{name}: must be {rule}; got {getattr(config, name)!r}")
+        raise ConfigError(f"{name}: must be {rule}; got {shown(getattr(config, name))}")
 
 
 def _plain(value: object, depth: int = 0) -> bool:
@@ -392,18 +407,35 @@ def _plain(value: object, depth: int = 0) -> bool:
     if depth > 20:
         return False
     if isinstance(value, Mapping):
-        return all(isinstance(k, str) and _plain(v, depth + 1) for k, v in value.items())
+        texts = all(isinstance(key, str) and _utf8(key) for key in value)
+        return texts and all(_plain(item, depth + 1) for item in value.values())
     if isinstance(value, list | tuple):
         return all(_plain(item, depth + 1) for item in value)
-    return value is None or isinstance(value, str | bool | int | float)
+    if isinstance(value, str):
+        return _utf8(value)
+    return value is None or isinstance(value, bool | int | float)
+
+
+def _utf8(text: str) -> bool:
+    """False for half a character: a lone surrogate, which no file and no id can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _text(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+    return isinstance(value, str) and bool(value.strip()) and _utf8(value)
+
+
+def _name(value: object) -> bool:
+    """A name or path that can be shown, logged and hashed."""
+    return isinstance(value, str) and bool(value) and is_plain(value)
 
 
 def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_WHOLE
 
 
 def _positive(value: object) -> bool:
@@ -419,5 +451,5 @@ def _rate(value: object, where: str) -> float:
         except ValueError:
             pass
     if not _positive(number):
-        raise ConfigError(f"{where}: must be a finite number above 0; got {value!r}")
+        raise ConfigError(f"{where}: must be a finite number above 0; got {shown(value)}")
     return float(number)  # type: ignore[arg-type]

@@ -16,9 +16,17 @@ LoraBenchError                 one clear line: what, where, what to do
 
 from __future__ import annotations
 
+from .plain_text import one_line
+
 
 class LoraBenchError(Exception):
-    """Base of all errors raised on purpose; ``str(error)`` is one line for a person."""
+    """Base of all errors raised on purpose; ``str(error)`` is one line for a person.
+
+    Names in it may come from strangers: what a terminal would obey is taken out here, once.
+    """
+
+    def __str__(self) -> str:
+        return one_line(super().__str__(), 2000)
 
 
 class UserError(LoraBenchError):
@@ -77,4 +85,4 @@ class WorkerDied(CellError):
 
 def first_line(error: BaseException) -> str:
     """What an error says, in one line; its kind where it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return one_line((str(error).strip().splitlines() or [type(error).__name__])[0])

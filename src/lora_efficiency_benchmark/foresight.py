@@ -12,10 +12,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
-
-import psutil
 
 from .cell import load_cell_split
 from .config import DEFAULT_MODEL
@@ -24,7 +21,7 @@ from .errors import LoraBenchError, first_line
 from .estimate.options import EstimateOptions
 from .estimate.predict import estimate
 from .estimate.workspaces import configured_workspace_bytes
-from .measure.environment import accelerator_in_use
+from .measure.environment import accelerator_in_use, available_memory_bytes
 from .methods import full, lora
 from .model_cache import default_model_facts, default_model_path
 from .plan import Cell
@@ -52,10 +49,6 @@ _FREE = {
     "remove_unused_columns", "skip_memory_metrics", "average_tokens_across_devices", "tf32",
 }  # fmt: skip
 _FREE_PREFIXES = ("logging_", "log_level", "dataloader_", "save_", "push_to_hub", "hub_", "eval_")
-_CGROUP_LIMITS = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
 
 
 @dataclass(frozen=True)
@@ -213,8 +206,7 @@ def memory_limit(device: str) -> int | None:
 
     if device != "cpu":
         return int(torch.cuda.get_device_properties(0).total_memory)
-    known = [psutil.virtual_memory().available, *map(_cgroup_bytes, _CGROUP_LIMITS)]
-    return min((value for value in known if value), default=None)
+    return available_memory_bytes()
 
 
 def judged(estimated: dict[str, Any], limit: int | None) -> dict[str, Any]:
@@ -229,14 +221,6 @@ def judged(estimated: dict[str, Any], limit: int | None) -> dict[str, Any]:
     needed = peak + estimated["context_bytes"]
     sizes = {"least_needed_bytes": needed, "limit_bytes": limit}
     return {**estimated, "fits": needed <= limit, **sizes}
-
-
-def _cgroup_bytes(path: Path) -> int | None:
-    """The limit of this process's container; None where there is none."""
-    try:
-        return int(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):  # no such file, or "max"
-        return None
 
 
 # ---- the plan -----------------------------------------------------------------------------------

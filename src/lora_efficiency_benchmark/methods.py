@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .adapters import ALL_LINEAR, AdapterSettings, parse_adapter
+from .adapters import ALL_LINEAR, AdapterSettings, digits, parse_adapter
 from .errors import ConfigError
+from .plain_text import one_line, shown
+from .units import MIB
 
 EXAMPLE = "lora:r=8,targets=q_proj+v_proj"
+_MAX_CONFIG_BYTES = 4 * MIB
 _FORMS = f"write full, {EXAMPLE} or peft:FOLDER"
 
 
@@ -59,9 +62,9 @@ def lora(adapter: AdapterSettings) -> Method:
     flags = {"dora": adapter.use_dora, "rslora": adapter.use_rslora}
     parts = [
         f"r={adapter.r}",
-        f"alpha={adapter.alpha:g}",
+        f"alpha={digits(adapter.alpha)}",
         f"targets={'+'.join(adapter.target_modules)}",
-        f"dropout={adapter.dropout:g}",
+        f"dropout={digits(adapter.dropout)}",
         *(f"{name}=true" for name, on in flags.items() if on),
         *([f"save={'+'.join(adapter.modules_to_save)}"] if adapter.modules_to_save else []),
     ]
@@ -80,20 +83,23 @@ def parse_method(text: str) -> Method:
         return Method("lora", _parse_lora(rest, text), text=text)
     if kind == "peft" and rest:
         return Method("peft", peft_config=load_peft_config(Path(rest).expanduser()), text=text)
-    raise ConfigError(f"method {text!r}: {_FORMS}")
+    raise ConfigError(f"method {shown(text)}: {_FORMS}")
 
 
 def load_peft_config(path: Path) -> dict[str, Any]:
     """The ``adapter_config.json`` at a path, or in that folder. Raises ConfigError."""
     file = path / "adapter_config.json" if path.is_dir() else path
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
+        if file.exists() and not file.is_file():
+            raise OSError("not a file")
+        with file.open("rb") as opened:
+            raw = json.loads(opened.read(_MAX_CONFIG_BYTES).decode("utf-8-sig"))
     except OSError as error:
         raise ConfigError(
             f"{file}: cannot be read ({error.strerror or error}); give an adapter_config.json "
             "or the folder that holds it"
         ) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ConfigError(f"{file}: is not JSON; give a PEFT adapter_config.json") from None
     if not isinstance(raw, dict) or not isinstance(raw.get("peft_type"), str):
         raise ConfigError(f"{file}: has no peft_type; give a PEFT adapter_config.json")
@@ -105,19 +111,23 @@ def load_peft_config(path: Path) -> dict[str, Any]:
 
 
 def _parse_lora(rest: str, text: str) -> AdapterSettings:
-    where = f"method {text!r}"
+    where = f"method {shown(text)}"
     raw: dict[str, Any] = {}
     for part in filter(None, rest.split(",")):
         key, sign, value = (piece.strip() for piece in part.partition("="))
         if key not in _READERS:
-            raise ConfigError(f"{where}: unknown key {key!r}; known keys: {', '.join(_READERS)}")
+            raise ConfigError(
+                f"{where}: unknown key {shown(key)}; known keys: {', '.join(_READERS)}"
+            )
         name, read = _READERS[key]
         if not sign or name in raw:
             raise ConfigError(f"{where}: give {key} once, as {key}=value")
         try:
             raw[name] = read(value)
         except ValueError:
-            raise ConfigError(f"{where}: {key}={value} cannot be read; such as {EXAMPLE}") from None
+            raise ConfigError(
+                f"{where}: {key}={one_line(value, 60)} cannot be read; such as {EXAMPLE}"
+            ) from None
     for key, name in (("r", "r"), ("targets", "target_modules")):
         if name not in raw:
             raise ConfigError(f"{where}: {key} is missing; write it as in {EXAMPLE}{_all(key)}")

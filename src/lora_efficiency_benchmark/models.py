@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from .adapter_modules import check_adapter, embedding_ends, has_conv1d, lost_tie
 from .adapters import ALL_LINEAR, AdapterSettings
 from .architectures import close_names, find_architecture
 from .errors import ModelError, first_line
+from .hub import is_unreachable, prepare_hub
 from .model_cache import (
     default_model_facts,
     ensure_default_model,
     ensure_gguf,
 )
+from .plain_text import one_line
 
 WEIGHT_DTYPES = {
     "fp32": torch.float32,
@@ -27,6 +31,10 @@ WEIGHT_DTYPES = {
     "amp-bf16": torch.float32,
     "amp-fp16": torch.float32,
 }
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_UNLOADABLE = (
+    OSError, ValueError, ImportError, KeyError, EOFError, SafetensorError, pickle.UnpicklingError,
+)  # fmt: skip
 _ADAPTER_MARKS = ("lora_", "modules_to_save", "prompt_", "ia3_", "adapter_")
 
 
@@ -65,35 +73,63 @@ def resolve_model(name: str) -> str:
         return str(ensure_gguf(path))
     if path.suffix == ".gguf" or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError(f"{name}: no such file or folder; check the path")
+    prepare_hub()
     return name
 
 
+def refuse_pickle(name: str) -> None:
+    """Raises ModelError where a local folder holds weights as pickles only.
+
+    A pickle is a program that runs when it is read.
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir() or next(folder.glob("*.safetensors"), None) is not None:
+        return
+    found = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    if found:
+        raise ModelError(
+            f"model {name!r}: {found[0]} is a pickle, which can run code when it is read, and "
+            "there is no safetensors file; convert it, or set allow_pickle: true for a file that "
+            "you trust"
+        )
+
+
 def load_base_model(
-    name: str, precision: str = "fp32", trust_remote_code: bool = False
+    name: str,
+    precision: str = "fp32",
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
 ) -> tuple[Any, Any]:
     """``(model, tokenizer)`` on the CPU, weights in the precision's storage dtype.
 
-    Safetensors only. Raises ModelError when the model cannot be found or loaded, or when its files
-    lack a weight, which transformers would fill with random numbers and a notice in its log.
+    Safetensors; with ``allow_pickle`` also ``pytorch_model.bin``, by torch's reader that runs no
+    code (``weights_only``). Raises ModelError when the model cannot be found or loaded, or when its
+    files lack a weight, which transformers would fill with random numbers and a notice in its log.
     """
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = resolve_model(name)
+    if not allow_pickle:
+        refuse_pickle(source)
     model: Any
     try:
         model, loading = AutoModelForCausalLM.from_pretrained(
             source,
             dtype=WEIGHT_DTYPES[precision],
             trust_remote_code=trust_remote_code,
-            use_safetensors=True,
+            use_safetensors=None if allow_pickle else True,
+            weights_only=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # refused below, by name
         )
         tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
     except torch.OutOfMemoryError:
         raise
-    except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
+    except _UNLOADABLE as error:
+        raise ModelError(load_failure(name, error)) from None
+    except RuntimeError as error:  # torch's word for a damaged pickle, and for a full memory
+        if not allow_pickle or "memory" in str(error):
+            raise
         raise ModelError(load_failure(name, error)) from None
     _refuse_random_weights(name, loading)
     model.config.use_cache = False  # training keeps no key-value cache, in any arm
@@ -114,9 +150,10 @@ def display_name(name: str) -> str:
     """The name to show: a converted model carries its own, which says that it was dequantised."""
     noted = Path(resolve_model(name)) / "source.json"
     try:
-        return str(json.loads(noted.read_text(encoding="utf-8"))["display_name"])
-    except (OSError, ValueError, KeyError):
+        noted_name = json.loads(noted.read_text(encoding="utf-8"))["display_name"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return name
+    return one_line(noted_name, 200) or name
 
 
 def load_failure(name: str, error: Exception) -> str:
@@ -125,6 +162,8 @@ def load_failure(name: str, error: Exception) -> str:
     if Path(name).expanduser().exists():
         return f"model {name!r}: cannot be loaded ({first[:160]}); check the files of the folder"
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}
+    if not offline and is_unreachable():
+        first = "the Hub does not answer, and its cache does not hold the model"
     hint = "HF_HUB_OFFLINE is set" if offline else "check the name, the network and your access"
     near = close_names(name)
     meant = f"did you mean {' or '.join(near)}? " if near else ""

@@ -19,6 +19,7 @@ from typing import Any
 
 from .adapters import AdapterSettings
 from .config import LoRABenchmarkConfig
+from .plain_text import shown
 
 FULL = "full_finetuning"
 LORA = "lora"
@@ -27,6 +28,10 @@ AS_PRACTISED = "as-practised"
 MEMORY_STEPS = 3
 PROBES_EDITION = 1  # of the texts in presets/probes: other texts are other cells
 SEARCH_SEED = 1_000_003  # data order of the trials, which is that of no run
+_COUNTS = (
+    "dataset_size", "evaluation_size", "seed", "training_steps", "eval_steps", "max_length",
+    "batch_size", "validation_size", "probes",
+)  # fmt: skip
 _SLUG_LENGTH = 60  # the id is a file name, and a label may list any number of modules
 
 
@@ -54,6 +59,7 @@ class Cell:
     validation_size: int = 0  # texts kept for the search of learning rates
     probes: int = 0  # edition of the probe texts that are evaluated, 0 for none
     samples: tuple[str, ...] = ()  # prompts to continue
+    allow_pickle: bool = False  # weights may come from pytorch_model.bin
 
     @property
     def label(self) -> str:
@@ -74,14 +80,14 @@ class Cell:
         """Plain data; ``from_dict`` restores it."""
         values = asdict(self)
         values["adapter"] = self.adapter.to_dict() if self.adapter else None
-        for name in ("validation_size", "probes", "samples"):
+        for name in ("validation_size", "probes", "samples", "allow_pickle"):
             if not values[name]:  # a cell without has the id it always had
                 del values[name]
         return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Cell:
-        """Inverse of ``to_dict``."""
+        """Inverse of ``to_dict``. Raises ValueError or ConfigError on settings that no cell has."""
         from .adapters import parse_adapter
 
         adapter = values.get("adapter")
@@ -89,7 +95,42 @@ class Cell:
             "adapter": parse_adapter(adapter) if adapter else None,
             "samples": tuple(values.get("samples") or ()),
         }
-        return cls(**{**values, **restored})
+        cell = cls(**{**values, **restored})
+        problem = _cell_problem(cell)
+        if problem:
+            raise ValueError(problem)
+        return cell
+
+
+def _cell_problem(cell: Cell) -> str | None:
+    """What is wrong with settings that were read; imported ones say 0 for what is not known."""
+    words = {
+        "kind": ("base", "memory", "trial", "train"),
+        "training_method": (None, FULL, LORA),
+        "reading": (CONTROLLED, AS_PRACTISED),
+    }
+    for name, allowed in words.items():
+        if getattr(cell, name) not in allowed:
+            return f"cell.{name} is {shown(getattr(cell, name))}"
+    types: dict[str, type] = {
+        **dict.fromkeys(("model_name", "precision"), str),
+        **dict.fromkeys(_COUNTS, int),
+        **dict.fromkeys(("trust_remote_code", "allow_pickle"), bool),
+        "trainer_args": dict,
+    }
+    for name, kind in types.items():
+        value: Any = getattr(cell, name)
+        bounded = kind is not int or (isinstance(value, int) and 0 <= value < 1 << 63)
+        if not bounded or type(value) is not kind:
+            return f"cell.{name} is {shown(value)}"
+    rate = cell.learning_rate
+    if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float)):
+        return f"cell.learning_rate is {shown(rate)}"
+    if not all(isinstance(prompt, str) for prompt in cell.samples):
+        return "cell.samples are no texts"
+    if (cell.training_method == LORA) != (cell.adapter is not None):
+        return "cell.adapter does not go with cell.training_method"
+    return None
 
 
 def expand(config: LoRABenchmarkConfig, rates: Mapping[str, float] | None = None) -> list[Cell]:
@@ -183,4 +224,5 @@ def _cell(
         validation_size=config.searched.validation_size if config.searched else 0,
         probes=PROBES_EDITION if config.probes and scored else 0,
         samples=tuple(config.samples) if scored and seed == 0 else (),
+        allow_pickle=config.allow_pickle,
     )

@@ -33,6 +33,8 @@ def preflight(config: LoRABenchmarkConfig) -> dict[str, Any]:
 
 
 def _preflight(config: LoRABenchmarkConfig) -> dict[str, Any]:
+    if not config.allow_pickle:
+        models.refuse_pickle(config.model_name)
     model, tokenizer = load_model_structure(config.model_name, config.trust_remote_code)
     for adapter in config.adapters:
         check_adapter(model, adapter)

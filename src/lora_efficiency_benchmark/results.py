@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import ConfigError, StoreError
+from .plain_text import shown
 from .plan import Cell
+from .record_shape import shape_problem
 
 FORMAT_VERSION = 1
 OK, FAILED, SKIPPED = "ok", "failed", "skipped"
@@ -99,22 +101,37 @@ class CellRecord:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], where: str = "record") -> CellRecord:
-        """Inverse of ``to_dict``. Raises StoreError on a version this code cannot read."""
+        """Inverse of ``to_dict``.
+
+        Raises StoreError on a version this code cannot read, on a field of the wrong type, and
+        where the settings are not those that ``cell_id`` was made from.
+        """
         version = values.get("format_version")
-        if version != FORMAT_VERSION:
+        if isinstance(version, bool) or version != FORMAT_VERSION:
             raise StoreError(
-                f"{where}: format version {version!r}, this program reads {FORMAT_VERSION}; "
+                f"{where}: format version {shown(version)}, this program reads {FORMAT_VERSION}; "
                 "use the program version that wrote it"
             )
         known = {f.name for f in dataclasses.fields(cls)}
         try:
             fields = {k: decode_non_finite(v) for k, v in values.items() if k in known}
+            problem = shape_problem(fields)
             record = cls(**{**fields, "cell": Cell.from_dict(fields["cell"])})
+            found = record.cell_id
         except (KeyError, TypeError, AttributeError, ValueError, ConfigError) as error:
             raise StoreError(f"{where}: not a cell record ({error})") from None
         if record.status not in (OK, FAILED, SKIPPED):
-            raise StoreError(f"{where}: unknown status {record.status!r}; not a cell record")
+            raise StoreError(f"{where}: unknown status {shown(record.status)}; not a cell record")
+        if problem:
+            raise StoreError(f"{where}: not a cell record ({problem})")
+        if values.get("cell_id", found) != found:
+            raise StoreError(
+                f"{where}: says it is {shown(values['cell_id'])}, its settings are those of {found}"
+            )
         return record
+
+
+_NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 def encode_non_finite(value: Any) -> Any:
@@ -129,9 +146,12 @@ def encode_non_finite(value: Any) -> Any:
 
 
 def decode_non_finite(value: Any) -> Any:
-    """Inverse of ``encode_non_finite``."""
+    """Inverse of ``encode_non_finite``. Raises ValueError or TypeError on another word."""
     if isinstance(value, dict):
         if set(value) == {"non_finite"}:
-            return float(value["non_finite"])
+            word = value["non_finite"]
+            if word not in _NON_FINITE:
+                raise ValueError(f"non_finite: {shown(word)}")
+            return _NON_FINITE[word]
         return {key: decode_non_finite(item) for key, item in value.items()}
     return [decode_non_finite(item) for item in value] if isinstance(value, list) else value

@@ -150,6 +150,13 @@ def remaining_cells(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) 
     return [cell for side in _sides(config) for cell in _remaining_cells(side, records)]
 
 
+def unfinished_cells(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> int:
+    """How many planned cells have no record yet; a failed one has."""
+    recorded = {record.cell_id for record in records}
+    left = remaining_cells(config, records)
+    return sum(cell.kind == "trial" or cell.id not in recorded for cell in left)
+
+
 def _remaining_cells(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> list[Cell]:
     finished = {record.cell_id for record in records if record.status != "failed"}
     tried = {label: len(losses) for label, losses in trial_losses(config, records).items()}

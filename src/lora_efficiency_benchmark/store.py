@@ -4,27 +4,35 @@
     estimates.json  results.csv  analysis.json  report.html  report.md
 
 Each record is written the moment it exists, to a temporary file that is then renamed: a crash
-loses at most the cell that was running.
+loses at most the cell that was running. One run at a time writes into a folder.
 """
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import json
 import os
+import re
 import tempfile
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from .errors import StoreError, first_line
+from .plain_text import spreadsheet_text
 from .plan import AS_PRACTISED, CONTROLLED
 from .results import OK, CellRecord, LoRAEfficiencyResult, decode_non_finite, encode_non_finite
+from .units import MIB
 
 ESTIMATES, ESTIMATES_SCHEMA = "estimates.json", 1
+MAX_FILE_BYTES = 64 * MIB
+_CELL_ID = re.compile(r"[A-Za-z0-9-]+")  # a file name, and nothing else
+_LEFTOVER = re.compile(r"\..+\.\d+\.tmp")  # of a write that a crash cut short
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _WORDS = {
     "comparison": ("same-model", "cross-model"),
     "reading": (CONTROLLED, AS_PRACTISED),
@@ -55,8 +63,45 @@ class Store:
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be written ({error.strerror})") from None
 
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Held by the one run that writes; the system lets go of it when the process ends, however.
+
+        Raises StoreError where another process holds it. Windows, and file systems without locks,
+        have none.
+        """
+        descriptor = _locked(self.path)
+        try:
+            yield
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def tidy(self) -> list[str]:
+        """Before a run, under the lock: what is no record is renamed, so that its cell runs again.
+
+        Nothing is deleted but the halves of writes that a crash cut short. Returns one line for
+        each file that was set aside.
+        """
+        for folder in (self.path, self.records_path):
+            for path in folder.glob(".*.tmp"):
+                if _LEFTOVER.fullmatch(path.name):
+                    with suppress(OSError):
+                        path.unlink()
+        lines = []
+        for path in sorted(self.records_path.glob("*.json")):
+            try:
+                self._read_record(path)
+            except StoreError as error:
+                kept = _set_aside(path)
+                lines.append(f"{error}; it is kept as {kept.name}, and its cell runs again")
+        return lines
+
     def move_aside(self) -> Path | None:
-        """Rename an existing folder to ``<name>.<time>``; nothing measured is deleted."""
+        """Rename an existing folder to ``<name>.<time>``; nothing measured is deleted.
+
+        Raises StoreError where another run is writing into it.
+        """
         if not self.path.exists():
             return None
         if not self.path.is_dir():
@@ -69,12 +114,15 @@ class Store:
             count += 1
             target = path.with_name(f"{path.name}.{stamp}-{count}")
         try:
-            return path.rename(target)
+            with self.lock():
+                return path.rename(target)
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be moved aside ({error.strerror})") from None
 
     def write_record(self, record: CellRecord) -> Path:
-        """Store one record atomically."""
+        """Store one record atomically. Raises StoreError; what was stored before stays."""
+        if not _CELL_ID.fullmatch(record.cell_id):
+            raise StoreError(f"{self.path}: {record.cell_id!r} is no name for a record")
         path = self.records_path / f"{record.cell_id}.json"
         self._write(path, _to_json(record.to_dict()))
         return path
@@ -83,7 +131,10 @@ class Store:
         """All records, by file name. Raises StoreError naming a file that cannot be read."""
         if not self.path.is_dir():
             raise StoreError(f"{self.path}: no such folder; run the benchmark first")
-        return [self._read_record(path) for path in sorted(self.records_path.glob("*.json"))]
+        try:
+            return [self._read_record(path) for path in sorted(self.records_path.glob("*.json"))]
+        except StoreError as error:
+            raise StoreError(f"{error}; {_MEND}") from None
 
     def read_estimates(self) -> list[dict[str, Any]]:
         """Entries of estimates.json, checked; none where there is no such file.
@@ -94,7 +145,7 @@ class Store:
         if not path.exists():
             return []
         try:
-            values = decode_non_finite(json.loads(path.read_text(encoding="utf-8")))
+            values = decode_non_finite(_read_json(path))
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise StoreError(f"{path}: cannot be read ({first_line(error)}); {advice}") from None
         problem = _estimates_problem(values)
@@ -128,17 +179,24 @@ class Store:
         for row in rows:
             values = dataclasses.asdict(row)
             values["lora_config"] = json.dumps(row.lora_config) if row.lora_config else ""
-            writer.writerow(values)
+            texts = {k: spreadsheet_text(v) for k, v in values.items() if isinstance(v, str)}
+            writer.writerow({**values, **texts})
         return self.write_text("results.csv", out.getvalue())
 
     def _read_record(self, path: Path) -> CellRecord:
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = _read_json(path)
+        except RecursionError:
+            raise StoreError(f"{path}: cannot be read (nested too deeply)") from None
         except (OSError, ValueError) as error:
-            raise StoreError(f"{path}: cannot be read ({error}); move it away to go on") from None
+            reason = getattr(error, "strerror", None) or first_line(error)
+            raise StoreError(f"{path}: cannot be read ({reason})") from None
         if not isinstance(values, dict):
-            raise StoreError(f"{path}: not a cell record; move it away to go on")
-        return CellRecord.from_dict(values, str(path))
+            raise StoreError(f"{path}: not a cell record")
+        record = CellRecord.from_dict(values, str(path))
+        if record.cell_id != path.stem:
+            raise StoreError(f"{path}: holds the record of {record.cell_id}")
+        return record
 
     def _write(self, path: Path, text: str) -> None:
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -155,8 +213,61 @@ class Store:
         except OSError as error:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
-            reason = error.strerror or str(error)
-            raise StoreError(f"{path}: cannot be written ({reason})") from None
+            full = "make room and" if error.errno in _FULL else "mend that and"
+            raise StoreError(
+                f"{path}: cannot be written ({error.strerror or error}); {full} run the same "
+                "command again, what was stored before is kept"
+            ) from None
+
+
+_MEND = "move it away, or run the benchmark again, which keeps it beside and measures its cell anew"
+
+
+def _locked(folder: Path) -> int | None:
+    """A descriptor that holds the lock until it is closed; None where the system has none."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be opened ({error.strerror})") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise StoreError(
+            f"{folder}: another run is writing into this folder; wait until it ends, or give "
+            "another output_dir"
+        ) from None
+    except OSError:  # a file system without locks: there, two runs are the user's to keep apart
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename to ``<name>.unreadable``, with a number where there is one already."""
+    target, count = path.with_name(f"{path.name}.unreadable"), 1
+    while target.exists():
+        count += 1
+        target = path.with_name(f"{path.name}.unreadable-{count}")
+    try:
+        return path.rename(target)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be moved aside ({error.strerror})") from None
+
+
+def _read_json(path: Path) -> Any:
+    """Plain data from a file of bearable size. Raises OSError, ValueError or RecursionError."""
+    if path.exists() and not path.is_file():  # a pipe would wait for a writer
+        raise ValueError("not a file")
+    with path.open("rb") as file:
+        content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise ValueError(f"larger than {MAX_FILE_BYTES // MIB} MiB")
+    return json.loads(content.decode("utf-8"))
 
 
 def _to_json(data: Any) -> str:

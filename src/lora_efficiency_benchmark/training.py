@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import random
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +28,7 @@ from .plan import Cell
 from .precision import trainer_flags
 
 StepHook = Callable[[int, int, float], None]  # (step, total steps, loss in nats)
+_EVENTS = "TENSORBOARD_LOGGING_DIR"
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,9 @@ class TrainSettings:
     eval_steps: int
     on_accelerator: bool
     trainer_args: dict[str, Any] = field(default_factory=dict)
+    report_to: str | None = None  # a service, or none; None leaves it to ``trainer_args``
+    report_folder: str | None = None  # where TensorBoard's events go
+    run_name: str | None = None  # what the service calls the run
 
 
 def settings_of(cell: Cell, on_accelerator: bool) -> TrainSettings:
@@ -79,6 +85,7 @@ def training_arguments(settings: TrainSettings, output_dir: str) -> TrainingArgu
         "save_strategy": "no",
         "use_cpu": not settings.on_accelerator,
         **trainer_flags(settings.precision),
+        **_reporting(settings),
     }
     try:
         arguments = TrainingArguments(**{**defaults, **settings.trainer_args, **owned})
@@ -126,16 +133,18 @@ def train(
         order = data_order(len(examples), settings.steps * per_step, settings.seed)
         timer = StepTimer(settings.on_accelerator)
         watch = _Watch(timer, settings, on_step, evaluate)
-        trainer = OrderedTrainer(
-            model=model,
-            args=arguments,
-            train_dataset=[examples[i] for i in order],
-            data_collator=lambda rows: pad_batch(rows, pad_token_id),
-            callbacks=[watch],
-        )
-        trainer.remove_callback(PrinterCallback)  # progress is ours, on_step
-        with around(model):
-            trainer.train()
+        with _followed(settings):
+            trainer = OrderedTrainer(
+                model=model,
+                args=arguments,
+                train_dataset=[examples[i] for i in order],
+                data_collator=lambda rows: pad_batch(rows, pad_token_id),
+            )
+            trainer.remove_callback(PrinterCallback)  # progress is ours, on_step
+            # First in line: the clock stops before anybody else is told that a step has ended.
+            trainer.callback_handler.callbacks.insert(0, watch)
+            with around(model):
+                trainer.train()
     return {
         **timer.summary(),
         **_data_facts(examples, order, settings.batch_size),
@@ -143,6 +152,7 @@ def train(
         "loss_curve": watch.losses,
         "evaluation_curve": watch.evaluations,
         "learning_rate": settings.learning_rate,
+        "report_to": list(arguments.report_to),
     }
 
 
@@ -189,6 +199,31 @@ class _Watch(TrainerCallback):
                 f"{self.settings.learning_rate:g}); lower the rate of this arm"
             )
         self.on_step(state.global_step, self.settings.steps, loss)
+
+
+def _reporting(settings: TrainSettings) -> dict[str, Any]:
+    asked = {"report_to": settings.report_to, "run_name": settings.run_name}
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+@contextmanager
+def _followed(settings: TrainSettings) -> Iterator[None]:
+    """What services need around a training that they follow.
+
+    TensorBoard's callback reads its folder from the environment when it is made. A cell's process
+    ends without exit handlers, in which wandb would send its last lines.
+    """
+    before = os.environ.get(_EVENTS)
+    if settings.report_folder is not None:
+        os.environ[_EVENTS] = settings.report_folder
+    try:
+        yield
+    finally:
+        if settings.report_folder is not None:
+            os.environ.pop(_EVENTS)
+            os.environ.update({} if before is None else {_EVENTS: before})
+        if settings.report_to == "wandb" and "wandb" in sys.modules:
+            sys.modules["wandb"].finish()
 
 
 def _batches(order: Sequence[int], size: int) -> Iterator[Sequence[int]]:

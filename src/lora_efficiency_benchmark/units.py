@@ -28,6 +28,11 @@ def to_minutes(seconds: float) -> float:
     return seconds / 60.0
 
 
+def from_minutes(minutes: float) -> float:
+    """Minutes to seconds."""
+    return 60.0 * minutes
+
+
 def bits_per_byte(total_nats: float, total_bytes: int) -> float:
     """Cross-entropy in bits per UTF-8 byte of raw text: ``nats / ln 2 / bytes``."""
     return total_nats / math.log(2) / total_bytes
@@ -38,7 +43,10 @@ def parse_bytes(text: str) -> int:
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([A-Za-z]*)\s*", text)
     if match is None or match[2].upper() not in _SUFFIXES:
         raise ValueError(f"{text!r} is not a size such as 24GiB")
-    return int(float(match[1]) * _SUFFIXES[match[2].upper()])
+    size = float(match[1]) * _SUFFIXES[match[2].upper()]
+    if not math.isfinite(size):
+        raise ValueError(f"{text!r} is beyond any size")
+    return int(size)
 
 
 def format_duration(seconds: float) -> str:

@@ -24,6 +24,13 @@ NGRAM_SHARE = 0.1
 a tenth means copied passages."""
 
 
+def run_not_finished(f: Findings) -> Text | None:
+    """Planned cells have no record yet: the run goes on, or was interrupted."""
+    if not f.unfinished:
+        return None
+    return Text(plural(f.unfinished, "planned cell"), f"{f.unfinished}")
+
+
 def environments_differ(f: Findings) -> Text | None:
     """Records of other hardware or versions were left out."""
     others = same_text(f.selection.other_environments)

@@ -25,6 +25,7 @@ class Findings:
     claims: tuple[ClaimVerdict, ...]
     arms: tuple[ArmSummary, ...]
     curves: tuple[RateCurve, ...] = ()
+    unfinished: int | None = None
 
     @property
     def trained(self) -> list[CellRecord]:

@@ -31,12 +31,14 @@ def analyze(
     claims: Sequence[Claim],
     estimates: Sequence[Mapping[str, Any]] = (),
     base_model: str | None = None,
+    unfinished: int | None = None,
 ) -> Analysis:
     """Judge ``claims`` on ``records``. Pure, and the order of the records does not matter.
 
     Any part of a matrix will do: what is missing is NOT_MEASURED, with the reason. ``estimates``
     (the entries of estimates.json) are judged apart and touch no measured verdict. ``base_model``
     names the other model of a cross-model comparison: only what was asked for is compared.
+    ``unfinished``: planned cells that have no record, where the plan is known.
     """
     selection = select(records, base_model)
     comparison = compare_arms(selection)
@@ -56,7 +58,7 @@ def analyze(
     return Analysis(
         claims=verdicts,
         joint=joint,
-        warnings=find_warnings(Findings(selection, comparison, verdicts, arms, curves)),
+        warnings=find_warnings(Findings(selection, comparison, verdicts, arms, curves, unfinished)),
         arms=arms,
         rows=result_rows(comparison) + (result_rows(reference) if reference else ()),
         base=dict(base.evaluation) if base and base.evaluation else None,
@@ -72,6 +74,7 @@ def analyze(
         matched=matched_arms(comparison),
         forgetting=forgetting(comparison),
         samples=samples(comparison),
+        unfinished=unfinished,
     )
 
 
@@ -100,6 +103,10 @@ def _model(records: Sequence[CellRecord]) -> str:
     return str(next(shown, next(named, "")))
 
 
+_RISKS = ("trust_remote_code", "allow_pickle")
+"""Settings that let a model's author run code or pickles here: shown wherever they were on."""
+
+
 def _settings(selection: Selection, comparison: Comparison) -> dict[str, Any]:
     """What all arms share, and the precision of each method."""
     if not selection.records:
@@ -116,4 +123,5 @@ def _settings(selection: Selection, comparison: Comparison) -> dict[str, Any]:
         "dataset_sizes": sorted({arm.dataset_size for arm in trained}),
         "seeds": sorted({seed for arm in trained for seed in arm.train}),
         "precision": {name: "/".join(values) for name, values in precision.items() if values},
+        **{name: True for name in _RISKS if any(getattr(r.cell, name) for r in selection.records)},
     }

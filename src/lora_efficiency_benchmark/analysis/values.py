@@ -252,6 +252,7 @@ class Analysis:
     matched: tuple[MatchedArm, ...] = ()  # LoRA arms at equal steps and at equal time
     forgetting: tuple[Forgetting, ...] = ()  # every arm, data size and probe set
     samples: tuple[Sample, ...] = ()  # one a prompt
+    unfinished: int | None = None  # planned cells without a record; None where no plan is known
 
     def to_dict(self) -> dict[str, Any]:
         """The document of ``analyze --json``: schema first, then these fields.

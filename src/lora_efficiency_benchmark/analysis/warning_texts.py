@@ -19,6 +19,17 @@ class WarningText(NamedTuple):
 
 
 WARNING_TEXTS: dict[str, WarningText] = {
+    "run_not_finished": WarningText(
+        Text(
+            "This run is not finished: no result yet for {detail}. Verdicts may still change.",
+            "この実行はまだ終わっていない。結果のない予定セルが{detail}個あり、判定は変わりうる。",
+        ),
+        Text(
+            "Open the report again later; if the run was stopped, the same command goes on from "
+            "there.",
+            "あとでレポートを開き直してください。実行を止めた場合は、同じコマンドで続きから再開します。",
+        ),
+    ),
     "environments_differ": WarningText(
         Text(
             "Records come from more than one environment; left out: {detail}.",

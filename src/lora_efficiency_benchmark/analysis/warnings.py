@@ -16,6 +16,7 @@ from .wording import Text
 Check = Callable[[Findings], Text | None]
 
 CHECKS: dict[str, Check] = {
+    "run_not_finished": checks_records.run_not_finished,
     "environments_differ": checks_records.environments_differ,
     "settings_mixed": checks_records.settings_mixed,
     "arms_differ": checks_records.arms_differ,

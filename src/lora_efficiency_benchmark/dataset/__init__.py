@@ -1,6 +1,6 @@
 """Japanese data to train on and to evaluate on (row 4).
 
-    blocks, patterns   what generated text is made of, a training and an evaluation side of each
+    blocks, patterns   what generated text is made of: training, validation, evaluation
     generator          JapaneseDatasetGenerator: texts from blocks and patterns
     corpora            real data: files, folders, Hub data sets (paragraphs, records read them)
     split              two sides that share no group
@@ -14,7 +14,12 @@ from __future__ import annotations
 
 from .corpora import load_corpus
 from .document import Document, Segment
-from .generator import EVALUATION_CAPACITY, TRAINING_CAPACITY, JapaneseDatasetGenerator
+from .generator import (
+    EVALUATION_CAPACITY,
+    TRAINING_CAPACITY,
+    VALIDATION_CAPACITY,
+    JapaneseDatasetGenerator,
+)
 from .leakage import Overlap, audit_overlap
 from .split import Split, load_split, split_documents
 from .tokens import TokenStatistics, token_statistics, tokenize
@@ -22,6 +27,7 @@ from .tokens import TokenStatistics, token_statistics, tokenize
 __all__ = [
     "EVALUATION_CAPACITY",
     "TRAINING_CAPACITY",
+    "VALIDATION_CAPACITY",
     "Document",
     "JapaneseDatasetGenerator",
     "Overlap",

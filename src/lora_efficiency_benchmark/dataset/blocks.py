@@ -31,9 +31,18 @@ from . import (
     blocks_train_engineering,
     blocks_train_learning,
     blocks_train_systems,
+    blocks_validation,
 )
 
-__all__ = ["Field", "Method", "Topic", "evaluation_topics", "parse_blocks", "training_topics"]
+__all__ = [
+    "Field",
+    "Method",
+    "Topic",
+    "evaluation_topics",
+    "parse_blocks",
+    "training_topics",
+    "validation_topics",
+]
 
 
 @dataclass(frozen=True)
@@ -115,3 +124,9 @@ def training_topics() -> tuple[Topic, ...]:
 def evaluation_topics() -> tuple[Topic, ...]:
     """Topics of the evaluation side; none of them is a training topic."""
     return tuple(parse_blocks(blocks_evaluation.TEXT))
+
+
+@cache
+def validation_topics() -> tuple[Topic, ...]:
+    """Topics of the validation side; none of them is a training or an evaluation topic."""
+    return tuple(parse_blocks(blocks_validation.TEXT))

@@ -7,6 +7,7 @@ file, all paragraphs of one document in a folder, all answers to one prompt.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,8 @@ SECTION_PARAGRAPHS = 20
 _JSON_LINES = ".jsonl"
 _PARQUET = ".parquet"
 _READABLE = (*TEXT_SUFFIXES, _JSON_LINES)
+_WORD = re.compile("[a-z]+")
+_OTHER_SPLITS = {"test", "validation", "valid", "val", "dev", "eval"}
 
 
 def load_corpus(
@@ -92,7 +95,8 @@ def _load_folder(folder: Path, fields: RecordFields, tokenizer: Any) -> Iterator
     readable = [path for path in files if kind_of(path) in _READABLE and not _hidden(path, folder)]
     tables = [path for path in files if kind_of(path) == _PARQUET]
     if tables:  # a saved Hub data set; a README.md beside its tables is not part of the data
-        yield from _load_hub(str(folder), fields, tokenizer)
+        paths = [str(path.resolve()) for path in _training_tables(tables, folder)]
+        yield from _load_hub("parquet", fields, tokenizer, str(folder), data_files=paths)
         return
     if not readable:
         kinds = ", ".join((*_READABLE, _PARQUET))
@@ -108,15 +112,27 @@ def _load_folder(folder: Path, fields: RecordFields, tokenizer: Any) -> Iterator
                 yield replace(document, groups=(f"document:{source}", *document.groups))
 
 
+def _training_tables(tables: list[Path], folder: Path) -> list[Path]:
+    """The tables whose path says train; without such, those that do not say what else they are.
+
+    They are named here one by one: a README.md that came with them may name addresses on the
+    network as its data files, and the datasets library would fetch them.
+    """
+    names = {path: path.relative_to(folder).as_posix().lower() for path in tables}
+    words = {path: set(_WORD.findall(name)) for path, name in names.items()}
+    named = [path for path in tables if "train" in words[path]]
+    return named or [path for path in tables if not words[path] & _OTHER_SPLITS] or tables
+
+
 def _hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def _load_hub(
-    name: str, fields: RecordFields, tokenizer: Any, **options: Any
+    name: str, fields: RecordFields, tokenizer: Any, source: str = "", **options: Any
 ) -> Iterator[Document]:
-    """Rows of the ``train`` split of a Hub data set, or of a folder or file that holds parquet."""
-    source = str(options.get("data_files", name))
+    """Rows of the ``train`` split of a Hub data set, or of files that hold parquet."""
+    source = source or str(options.get("data_files", name))
     for index, row in enumerate(_hub_rows(name, source, options)):
         document = record_to_document(row, fields, f"{source}, row {index}", source, tokenizer)
         if document is not None:
@@ -134,6 +150,10 @@ def _hub_rows(name: str, source: str, options: Mapping[str, Any]) -> Any:
         return datasets.load_dataset(name, split="train", **options)
     except Exception as error:  # network, cache, parser and script errors share no base class
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "data_files" in options:
+            raise DataError(
+                f"dataset {source}: cannot be read as parquet ({reason}); check the files"
+            ) from error
         raise DataError(
             f"dataset {source}: is no local path and cannot be loaded from the Hub ({reason}); "
             "check the name, or download it first when offline"

@@ -1,9 +1,11 @@
-"""Varied technical Japanese, made from building blocks: deterministic, with a held-out side.
+"""Varied technical Japanese, made from building blocks: deterministic, with two held-out sides.
 
 The specification's generator wraps ten base texts in four registers and repeats them; a random
 split of that puts the same sentences on both sides. Here a text is drawn from topics x methods x
-relations x evidence x register, and the two sides share no topic and no sentence pattern, hence
-no sentence. A longer request continues a shorter one, so data sizes are nested.
+relations x evidence x register, and no two of the three sides (training, validation, evaluation)
+share a topic or a sentence pattern, hence a sentence. Learning rates are chosen on the validation
+side: were it closer to training than the evaluation side is, the choice would reward learning the
+patterns by heart. A longer request continues a shorter one, so data sizes are nested.
 """
 
 from __future__ import annotations
@@ -14,11 +16,16 @@ from random import Random
 from typing import TypeVar
 
 from ..errors import DataError
-from .blocks import Method, Topic, evaluation_topics, training_topics
+from .blocks import Method, Topic, evaluation_topics, training_topics, validation_topics
 from .document import Document, Segment
-from .patterns import EVALUATION, REGISTERS, TRAINING, Pattern, PatternSet
+from .patterns import EVALUATION, REGISTERS, TRAINING, VALIDATION, Pattern, PatternSet
 
-__all__ = ["EVALUATION_CAPACITY", "TRAINING_CAPACITY", "JapaneseDatasetGenerator"]
+__all__ = [
+    "EVALUATION_CAPACITY",
+    "TRAINING_CAPACITY",
+    "VALIDATION_CAPACITY",
+    "JapaneseDatasetGenerator",
+]
 
 TRAINING_CAPACITY = 50_000
 """Largest training request. The grammar holds several times as many bodies; near exhaustion the
@@ -27,10 +34,11 @@ texts of one topic would become near copies of each other."""
 EVALUATION_CAPACITY = 2_000
 """Largest evaluation request."""
 
+VALIDATION_CAPACITY = 2_000
+"""Largest request for texts to choose learning rates on."""
+
 _LONGEST_CHARACTERS = 100
 """Longer texts are drawn again: short runs truncate at 128 tokens, about 90 characters."""
-
-_VALIDATION_EVERY = 8
 
 _ATTEMPTS = 200
 """Draws for one topic and register before the next ones get their turn."""
@@ -61,21 +69,20 @@ class JapaneseDatasetGenerator:
         _check_size("training", size, TRAINING_CAPACITY)
         return self._take("training", size, training_topics(), TRAINING)
 
-    def searched_documents(self, size: int, validation_size: int) -> tuple[list[Document], ...]:
-        """Training texts, and validation texts on topics that those leave out.
+    def searched_documents(
+        self, size: int, validation_size: int
+    ) -> tuple[list[Document], list[Document]]:
+        """What a search of learning rates needs: the training texts, and the validation texts."""
+        return self.training_documents(size), self.validation_documents(validation_size)
 
-        Every eighth topic of the training side is kept for validation, so neither side shares a
-        topic with it, nor a sentence pattern with the evaluation texts.
+    def validation_documents(self, size: int) -> list[Document]:
+        """Texts to choose learning rates on, with the groups of each one; at most 2,000.
+
+        They share no topic and no sentence pattern with the training texts, nor with the
+        evaluation texts: as far from training as the evaluation side.
         """
-        _check_size("training", size, TRAINING_CAPACITY)
-        _check_size("validation", validation_size, EVALUATION_CAPACITY)
-        topics = training_topics()
-        kept = topics[::_VALIDATION_EVERY]
-        others = [topic for i, topic in enumerate(topics) if i % _VALIDATION_EVERY]
-        return (
-            self._take("training", size, others, TRAINING),
-            self._take("validation", validation_size, kept, TRAINING),
-        )
+        _check_size("validation", size, VALIDATION_CAPACITY)
+        return self._take("validation", size, validation_topics(), VALIDATION)
 
     def evaluation_documents(self, size: int) -> list[Document]:
         """The evaluation texts with the groups each one belongs to; at most 2,000."""

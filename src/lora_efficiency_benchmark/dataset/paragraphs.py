@@ -14,10 +14,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from ..errors import DataError
+from ..units import GIB
 
 __all__ = ["SHORTEST_PARAGRAPH", "TEXT_SUFFIXES", "kind_of", "read_paragraphs", "read_text"]
 
 SHORTEST_PARAGRAPH = 10
+MAX_TEXT_BYTES = 2 * GIB
 TEXT_SUFFIXES = (".txt", ".md", ".html", ".htm")
 
 _BLANK_LINES = re.compile(r"\n[^\S\n]*\n")
@@ -41,9 +43,12 @@ def kind_of(path: Path) -> str:
 def read_text(path: Path) -> str:
     """Content of a UTF-8 file, gunzipped if the name says so; :class:`DataError` if unreadable."""
     try:
-        raw = path.read_bytes()
-        if path.name.lower().endswith(".gz"):
-            raw = gzip.decompress(raw)
+        zipped = path.name.lower().endswith(".gz")
+        with gzip.open(path, "rb") if zipped else path.open("rb") as file:
+            raw = file.read(MAX_TEXT_BYTES + 1)
+        if len(raw) > MAX_TEXT_BYTES:  # a megabyte of gzip can stand for a gigabyte
+            limit = MAX_TEXT_BYTES // GIB
+            raise DataError(f"{path}: holds more than {limit} GiB of text; split it into files")
         return raw.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Sentence patterns of generated text, one set for training and one for evaluation.
+"""Sentence patterns of generated text: one set each for training, validation and evaluation.
 
 A text is a register prefix, an opening, a claim and, in two of the four registers, a closing. The
 four registers and the shape of their closings follow the specification's generator. An opening
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["EVALUATION", "REGISTERS", "TRAINING", "Pattern", "PatternSet"]
+__all__ = ["EVALUATION", "REGISTERS", "TRAINING", "VALIDATION", "Pattern", "PatternSet"]
 
 REGISTERS = ("技術解説", "研究背景", "概要", "詳細分析")
 
@@ -161,5 +161,46 @@ method: {g}が伴うからこそ、{u}の関係者に選ばれています。
 詳細分析: {m}への過信は禁物です。
 詳細分析: 細部には議論の余地が残ります。
 詳細分析: 費用の見積もりは別途必要です。
+""",
+)
+
+VALIDATION = _pattern_set(
+    "validation",
+    openings="""
+area: ひとことで言えば、{t}は{d}に当たります。
+area: {u}に取り組む人々の間で、{t}が話題に上ります。
+area: {d}を指して、{t}と呼びます。
+area: {t}が活躍する場の一つに、{u}があります。
+problem: {t}を使い始めると、まず{p}に突き当たります。
+problem: {p}は、{t}の泣きどころとして知られています。
+problem: {c}ほど、{t}では{p}が目立ちます。
+problem: {u}に使う{t}では、{p}への対処が後回しにされがちです。
+method: {t}の要所には、{m}が据えられています。
+method: {m}の採用は、{t}にとって転機となりました。
+method: {m}を添えた{t}は、{u}で頼りにされています。
+method: {p}に悩む{t}の現場で、{m}が試されるようになりました。
+""",
+    claims="""
+area: {m}を加えておくと、{p}の心配が減ります。
+area: ここに{m}を組み合わせると、{g}に手応えが出ます。
+area: {m}が{g}を押し上げることは、{e}で確認済みです。
+area: {c}で使うには、{m}が頼みの綱になります。
+problem: ここで効いてくるのが{m}で、{g}にも弾みがつきます。
+problem: {e}の結果は、{m}がこの難点を軽くすることを伝えています。
+problem: {m}の手を借りれば、{g}が持ち直します。
+problem: たとえ{c}でも、{m}を欠かさなければ{g}は落ちません。
+method: {p}を早めに食い止めるので、{g}が底上げされます。
+method: {e}にも、{g}の伸びがはっきりと表れました。
+method: {c}にあっても、{p}を招きにくいのが強みです。
+method: {u}の担い手が求める{g}に、まっすぐ応えます。
+""",
+    closings="""
+概要: {u}の姿も、これから変わっていくでしょう。
+概要: {t}の裾野は、なお広がりそうです。
+概要: 初めて学ぶ人にも入り口は開かれています。
+詳細分析: {c}での振る舞いは、まだ調べ尽くされていません。
+詳細分析: {m}だけで片付くとは限りません。
+詳細分析: どこまで当てはまるかは、場面ごとに見極めが要ります。
+詳細分析: 手間に見合うかどうかも問われます。
 """,
 )

@@ -70,8 +70,9 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         where = f"{path}:{number}"
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{where}: not valid JSON ({error.msg}); fix or delete it") from error
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, too
+            reason = getattr(error, "msg", "a number or a nesting beyond all bounds")
+            raise DataError(f"{where}: not valid JSON ({reason}); fix or delete it") from error
         if not isinstance(record, dict):
             raise DataError(f"{where}: a JSON object is needed, got {type(record).__name__}")
         yield where, record

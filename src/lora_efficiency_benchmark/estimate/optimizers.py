@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-_SMALL = 4096  # elements; smaller tensors keep fp32 state
+SMALL_BELOW = 4096  # elements; smaller tensors keep fp32 state
 _BLOCK = 256  # elements that share one scale
-_PAGED = 100_000  # elements; smaller tensors are not paged
+PAGED_FROM = 100_000  # elements; smaller tensors are not paged
 
 
 class BlockwiseAdam8bit(torch.optim.Optimizer):
@@ -46,8 +46,8 @@ class BlockwiseAdam8bit(torch.optim.Optimizer):
         """State made from the parameter, so that it counts as its layer's."""
         count = parameter.numel()
         states, scales = ("state1", "state2"), ("absmax1", "absmax2")
-        outside = self._paged and count >= _PAGED
-        if count < _SMALL or id(parameter) in self._fp32_state:
+        outside = self._paged and count >= PAGED_FROM
+        if count < SMALL_BELOW or id(parameter) in self._fp32_state:
             kept = () if outside else states
             return {name: torch.zeros_like(parameter, dtype=torch.float32) for name in kept}
         if not self._maps:

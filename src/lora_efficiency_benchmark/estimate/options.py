@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -58,6 +59,10 @@ class EstimateOptions:
                     f"--{name.replace('_', '-')} {value}: must be a whole number from {least} "
                     f"to {_MOST:,}"
                 )
+        if not 0 <= self.max_grad_norm < math.inf:
+            raise ConfigError(
+                f"--max-grad-norm {self.max_grad_norm}: must be a number of at least 0 (0: none)"
+            )
         if self.device == "cpu" and self.quantization != "none":
             raise ConfigError("--quantization: 4- and 8-bit kernels are predicted for CUDA only")
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from .stream import STEP_END, Ints, Stream
 
-_EXPONENTS = (  # of (B, S, r), the likely ones first
+EXPONENTS = (  # of (B, S, r), the likely ones first
     (0, 0, 0), (1, 1, 0), (0, 0, 1), (1, 1, 1), (1, 2, 0), (0, 2, 0), (1, 0, 0), (0, 1, 0),
     (1, 0, 1), (0, 1, 1), (0, 0, 2),
 )  # fmt: skip
@@ -41,13 +41,13 @@ class Recording:
 
     def at(self, batch_size: int, seq_len: int, rank: int = 1) -> Stream:
         """The stream on another batch, length and rank."""
-        rows = self.coefficients @ _terms((batch_size, seq_len, rank))
+        rows = self.coefficients @ terms_of((batch_size, seq_len, rank))
         return replace(self.structure, sizes=np.rint(rows).astype(np.int64)[self.kind])
 
     def allocated_peaks(self, points: Sequence[Point]) -> Ints:
         """Peak allocated bytes at each ``(B, S, r)``; thousands of points a second."""
         events = self._net_changes()
-        terms = np.stack([_terms(point) for point in points], axis=1)
+        terms = np.stack([terms_of(point) for point in points], axis=1)
         levels = self.coefficients @ terms  # [distinct sizes, points]
         peaks = np.empty(len(points), dtype=np.int64)
         for start in range(0, len(points), 64):
@@ -69,21 +69,22 @@ def fit(streams: Sequence[Stream], points: Sequence[Point]) -> Recording:
         raise NotPolynomial("the step takes another path on another batch or length")
     sizes = np.stack([stream.sizes for stream in streams], axis=1)
     distinct, kind = np.unique(sizes, axis=0, return_inverse=True)
-    terms = np.stack([_terms(point) for point in points], axis=1)  # [terms, points]
+    terms = np.stack([terms_of(point) for point in points], axis=1)  # [terms, points]
     rows = np.stack([_coefficients(row.astype(float), terms) for row in distinct])
     return Recording(first, rows, kind.reshape(-1))
 
 
-def _terms(point: Point) -> npt.NDArray[np.float64]:
+def terms_of(point: Point) -> npt.NDArray[np.float64]:
+    """[terms] the value of every term at a point, in the order of ``EXPONENTS``."""
     b, s, r = point
-    return np.array([float(b) ** i * float(s) ** j * float(r) ** k for i, j, k in _EXPONENTS])
+    return np.array([float(b) ** i * float(s) ** j * float(r) ** k for i, j, k in EXPONENTS])
 
 
 def _coefficients(
     values: npt.NDArray[np.float64], terms: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """The one or two terms that give ``values`` at every point."""
-    found = np.zeros(len(_EXPONENTS))
+    found = np.zeros(len(EXPONENTS))
     for i, term in enumerate(terms):
         ratio = values / term
         if np.ptp(ratio) <= 1e-9 * ratio[0]:

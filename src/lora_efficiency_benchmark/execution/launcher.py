@@ -23,8 +23,10 @@ from typing import Any
 
 from ..config import LoRABenchmarkConfig
 from ..errors import LoraBenchError, OutOfMemoryCell, TimeLimitCell, UserError, WorkerDied
+from ..plain_text import one_line
 from ..plan import Cell
 from ..results import FAILED, CellRecord
+from ..tracking import Tracking
 from ..units import GIB, MIB
 
 EventHook = Callable[[dict[str, Any]], None]
@@ -51,8 +53,13 @@ class LocalLauncher:
     ``with LocalLauncher("auto") as launcher: record = launcher.run(cell, on_event)``
     """
 
-    def __init__(self, isolation: str = "auto", time_limit_seconds: float | None = None) -> None:
-        self._asked = isolation
+    def __init__(
+        self,
+        isolation: str = "auto",
+        time_limit_seconds: float | None = None,
+        tracking: Tracking | None = None,
+    ) -> None:
+        self._asked, self._tracking = isolation, tracking
         self._limit = time_limit_seconds
         self._worker: _Worker | None = None
 
@@ -95,7 +102,10 @@ class LocalLauncher:
         """The record of one cell, whatever happens to its process."""
         began = datetime.now(UTC)
         start = time.perf_counter()
-        answer = self._ask({"cell": cell.to_dict()}, on_event, self._limit)
+        request: dict[str, Any] = {"cell": cell.to_dict()}
+        if self._tracking is not None:
+            request["tracking"] = self._tracking.to_dict()
+        answer = self._ask(request, on_event, self._limit)
         if answer["event"] == "record":
             record = CellRecord.from_dict(answer["record"])
             record.add_wall_seconds(time.perf_counter() - start)
@@ -105,7 +115,7 @@ class LocalLauncher:
             status=FAILED,
             started_at=began.isoformat(timespec="seconds"),
             ended_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            error={"kind": answer.get("kind", "error"), "message": answer["message"]},
+            error={"kind": answer.get("kind", "error"), "message": one_line(answer["message"])},
         )
 
     def _ask(
@@ -236,7 +246,7 @@ class _Worker:
         assert self._process.stderr is not None
         try:
             for line in self._process.stderr:
-                text = line.rstrip()
+                text = one_line(line)  # a model's code or a data set may have printed it
                 if text:
                     self._last_lines.append(text)
                     _logger.debug("worker: %s", text)

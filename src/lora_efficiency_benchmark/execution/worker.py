@@ -127,6 +127,7 @@ def _result(request: dict[str, Any], channel: Channel) -> dict[str, Any]:
     from ..config import load_config
     from ..plan import Cell
     from ..preflight import preflight
+    from ..tracking import Tracking
 
     if "preflight" in request:
         return {"event": "checked", "facts": preflight(load_config(request["preflight"]))}
@@ -139,7 +140,9 @@ def _result(request: dict[str, Any], channel: Channel) -> dict[str, Any]:
         from ..claim_scale import scale_estimates
 
         return {"event": "estimated", "estimates": scale_estimates(channel.send)}
-    record = run_cell(Cell.from_dict(request["cell"]), channel.send)
+    tracking = request.get("tracking")
+    followed = Tracking(**tracking) if tracking else None
+    record = run_cell(Cell.from_dict(request["cell"]), channel.send, followed)
     return {"event": "record", "record": record.to_dict()}
 
 

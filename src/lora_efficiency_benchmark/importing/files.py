@@ -10,12 +10,12 @@ import errno
 import json
 import os
 import stat
-import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..plain_text import one_line
 from ..units import MIB
 from .refusal import NotImportable, Skipped, Statement
 
@@ -30,9 +30,7 @@ for _name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):  # as far as
 
 def clean(text: object, limit: int = 200) -> str:
     """One line without control, direction and surrogate characters, at most ``limit`` long."""
-    flat = " ".join(str(text).split())
-    safe = "".join("?" if unicodedata.category(c)[0] == "C" else c for c in flat)
-    return safe if len(safe) <= limit else safe[: limit - 1] + "…"
+    return one_line(text, limit)
 
 
 def shown(value: object) -> str:

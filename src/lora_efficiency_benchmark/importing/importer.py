@@ -85,8 +85,9 @@ def import_results(source: str | Path, directory: str | Path) -> Summary:
     records = [records_of(run) for run in kept]
     before, more = _before_training(kept)
     store.create()
-    for record in (*before, *(record for group in records for record in group)):
-        store.write_record(record)
+    with store.lock():
+        for record in (*before, *(record for group in records for record in group)):
+            store.write_record(record)
     return Summary(
         directory=clean(store.path, 400),
         imported=tuple(_imported(*pair) for pair in zip(kept, records, strict=True)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..analysis.values import Analysis, ArmSummary
@@ -15,6 +16,7 @@ from .tables import (
     Line,
     Table,
     arm_name,
+    filter_keys,
     full_arm,
     line,
     memory_block,
@@ -26,13 +28,14 @@ from .tables import (
 from .texts import Wording
 
 _FAILURE_LENGTH = 100  # characters
+_MOST_SEEDS = 12  # written one by one
 
 
 def quality_table(analysis: Analysis, say: Wording) -> Table:
     """Loss, perplexity, bits per byte and what was kept of the gain; one value a seed."""
     keys = ("arm", "texts", "loss", "perplexity", "bits", "gain", "performance", "rate")
     rows = tuple(_quality_row(arm, say) for arm in analysis.arms)
-    return Table(say("table.quality"), _columns(keys, say), rows)
+    return Table(say("table.quality"), _columns(keys, say), rows, _keys(analysis.arms))
 
 
 def _quality_row(arm: ArmSummary, say: Wording) -> tuple[Cell, ...]:
@@ -41,8 +44,8 @@ def _quality_row(arm: ArmSummary, say: Wording) -> tuple[Cell, ...]:
     return (
         _name_and_failures(arm, say),
         line(formats.count(arm.dataset_size or None, say)),
-        _per_seed([formats.decimals(x, 3, say) for x in arm.eval_losses], cells, say),
-        _per_seed([formats.decimals(x, 2, say) for x in perplexities], cells, say),
+        _per_seed(arm.eval_losses, lambda x: formats.decimals(x, 3, say), cells, say),
+        _per_seed(perplexities, lambda x: formats.decimals(x, 2, say), cells, say),
         _linked(formats.decimals(arm.bits_per_byte, 3, say), arm.bits_per_byte, cells),
         _linked(formats.percent(arm.gain_retention, say), arm.gain_retention, cells),
         _linked(formats.percent(arm.performance_retention, say), arm.performance_retention, cells),
@@ -57,7 +60,7 @@ def memory_table(analysis: Analysis, say: Wording) -> Table:
     beside = "reserved" if reserved else "high_water"
     keys = ("arm", "trainable", "total", "reduction", "controlled", "as-practised", beside)
     rows = tuple(_memory_row(analysis, arm, reserved, say) for arm in arms)
-    return Table(say("table.memory"), _columns(keys, say), rows)
+    return Table(say("table.memory"), _columns(keys, say), rows, _keys(arms, sized=False))
 
 
 def _memory_row(
@@ -92,7 +95,7 @@ def time_table(analysis: Analysis, say: Wording) -> Table:
     """Optimizer-step time, throughput, and what a user has to keep."""
     keys = ("arm", "texts", "time", "time_ratio", "throughput", "saved", "saved_share")
     rows = tuple(_time_row(analysis, arm, say) for arm in analysis.arms)
-    return Table(say("table.time"), _columns(keys, say), rows)
+    return Table(say("table.time"), _columns(keys, say), rows, _keys(analysis.arms))
 
 
 def _time_row(analysis: Analysis, arm: ArmSummary, say: Wording) -> tuple[Cell, ...]:
@@ -107,7 +110,7 @@ def _time_row(analysis: Analysis, arm: ArmSummary, say: Wording) -> tuple[Cell, 
     return (
         line(arm_name(arm, say)),
         line(formats.count(arm.dataset_size or None, say)),
-        _per_seed([formats.duration(x, say) for x in arm.train_seconds], cells, say),
+        _per_seed(arm.train_seconds, lambda x: formats.duration(x, say), cells, say),
         _time_ratio(arm, cells, say),
         _linked(formats.decimals(arm.tokens_per_second, 0, say), arm.tokens_per_second, cells),
         saved,
@@ -123,15 +126,16 @@ def _time_ratio(arm: ArmSummary, cells: tuple[str, ...], say: Wording) -> Cell:
 
 def breakdown_table(analysis: Analysis, say: Wording) -> Table:
     """Bytes by category at the moment of the peak, per arm and reading."""
-    rows = []
+    rows, arms = [], []
     for reading in READINGS:
         for arm in unique_arms(analysis):
             block = memory_block(arm, reading)
             if block and block.get("peak_allocated_bytes") is not None:
                 rows.append(_breakdown_row(analysis, arm, reading, block, say))
+                arms.append(arm)
     parts = tuple(say(f"part.{part}") for part in PARTS)
     columns = (*_columns(("arm", "reading", "peak", "phase"), say), *parts)
-    return Table(say("heading.breakdown"), columns, tuple(rows))
+    return Table(say("heading.breakdown"), columns, tuple(rows), _keys(arms, sized=False))
 
 
 def _breakdown_row(
@@ -150,6 +154,12 @@ def _breakdown_row(
     )
 
 
+def _keys(arms: Iterable[ArmSummary], sized: bool = True) -> tuple[dict[str, Any], ...]:
+    """What the page filters rows by; memory does not depend on the number of texts."""
+    kept = ("label", "size") if sized else ("label",)
+    return tuple({k: v for k, v in filter_keys(arm).items() if k in kept} for arm in arms)
+
+
 def _columns(keys: tuple[str, ...], say: Wording) -> tuple[str, ...]:
     return tuple(say(f"column.{key}") for key in keys)
 
@@ -164,12 +174,19 @@ def _linked(text: str, value: float | None, cells: tuple[str, ...]) -> Cell:
     return line(text, *(cells if value is not None else ()))
 
 
-def _per_seed(values: list[str], cells: tuple[str, ...], say: Wording) -> Cell:
+def _per_seed(
+    values: Sequence[float], form: Callable[[float], str], cells: tuple[str, ...], say: Wording
+) -> Cell:
+    """One line a seed; of many seeds the mean and the range, with all their records."""
     if not values:
         return line(say("not_measured"))
+    if len(values) > _MOST_SEEDS:
+        mean = f"{say('mean')} {form(math.fsum(values) / len(values))}"
+        ends = say("overview.range", low=form(min(values)), high=form(max(values)))
+        return (Line(mean, cells), Line(f"{ends} · {say('seeds', n=len(values))}", quiet=True))
     if len(cells) != len(values):
-        return tuple(Line(value, cells) for value in values)
-    return tuple(Line(value, (cell,)) for value, cell in zip(values, cells, strict=True))
+        return tuple(Line(form(value), cells) for value in values)
+    return tuple(Line(form(value), (cell,)) for value, cell in zip(values, cells, strict=True))
 
 
 def _perplexity(loss: float) -> float:

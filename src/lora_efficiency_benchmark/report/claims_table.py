@@ -109,7 +109,7 @@ def _configuration(
     verdict = Line(say(f"verdict.{found.verification}"), (), found.verification)
     lines = [verdict]
     if found.value is not None:
-        cells = _behind(analysis, claim, found)
+        cells = records_behind(analysis, claim, found)
         lines.insert(0, Line(found_value(claim, found, say), cells))
     if several and found.dataset_size is not None:
         lines.insert(0, Line(say("texts", n=f"{found.dataset_size:,}"), heading=True))
@@ -120,7 +120,7 @@ def _configuration(
     return [*lines, Line(note, quiet=True)] if note else lines
 
 
-def _behind(
+def records_behind(
     analysis: Analysis, claim: ClaimVerdict, found: ConfigurationVerdict
 ) -> tuple[str, ...]:
     """Records to link to, the arm's own first. Counts are alike in all records of an arm."""

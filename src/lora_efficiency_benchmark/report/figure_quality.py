@@ -1,4 +1,8 @@
-"""The figure of gain kept against trainable parameters (row 6)."""
+"""The figure of gain kept against trainable parameters (row 6), with its Pareto front.
+
+The front is found by the figure itself, so that it stays true when arms are filtered out: going
+from few parameters to many, a point is on it where it keeps more than every point before it.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,13 @@ from typing import Any
 from ..analysis.values import Analysis, ArmSummary
 from ..plan import FULL
 from . import formats
-from .figure_style import Spec, number_axis
+from .figure_style import CLAIM, FULL_GREY, LORA, WIDTH, Spec, layer, number_axis
 from .label_placement import LINE, Box, place_labels
-from .tables import arm_name
+from .tables import arm_name, filter_keys, train_cells
 from .texts import Wording
 
-WIDTH, HEIGHT = 620, 300
-_LORA, _FULL, _CLAIM = "#0F7FBF", "#8C8C8C", "#C4500E"
+HEIGHT = 300
+_MOST_NAMES = 20  # in one panel: with more points only the Pareto front is named
 
 
 def quality_spec(analysis: Analysis, say: Wording) -> Spec | None:
@@ -65,14 +69,25 @@ def _ranges(
 def _point(
     arm: ArmSummary, analysis: Analysis, y_range: tuple[float, float], say: Wording
 ) -> dict[str, Any]:
-    kept = arm.gain_retention or 0.0
-    row: dict[str, Any] = {"x": arm.trainable_parameters, "y": kept, "name": arm_name(arm, say)}
-    row["text"] = f"{row['name']}  {formats.percent(kept, say)}"
-    row["shape"] = "square" if arm.training_method == FULL else "circle"
-    row["colour"] = _FULL if arm.training_method == FULL else _LORA
+    kept, full = arm.gain_retention or 0.0, arm.training_method == FULL
+    name, percent = arm_name(arm, say), formats.percent(kept, say)
+    cells = train_cells(arm)
+    row: dict[str, Any] = {
+        **filter_keys(arm),
+        "x": arm.trainable_parameters,
+        "y": kept,
+        "text": f"{name}  {percent}",
+        "shape": "square" if full else "circle",
+        "colour": FULL_GREY if full else LORA,
+        "tip": [name, f"{say('figure.quality.y')}: {percent}",
+                f"{say('column.trainable')}: {arm.trainable_parameters:,}"],
+        "record": formats.record_href(cells[0]) if cells else None,
+    }  # fmt: skip
     interval = _interval(arm, analysis)
     if interval is not None:  # drawn up to the frame; the table has the exact ends
         row["low"], row["high"] = (min(max(end, y_range[0]), y_range[1]) for end in interval)
+        low, high = (formats.percent(end, say) for end in interval)
+        row["tip"].append(say("interval", low=low, high=high))
     return row
 
 
@@ -93,41 +108,83 @@ def _panel(
 ) -> Spec:
     marks = [*points]
     if len(claimed) == 2:
-        marks.append({**claimed, "text": say("figure.quality.claimed"), "shape": "diamond",
-                      "colour": _CLAIM})  # fmt: skip
-    _add_labels(marks, claimed, x_range, y_range)
+        name = say("figure.quality.claimed")
+        marks.append({**claimed, "text": name, "tip": [name], "shape": "diamond", "colour": CLAIM})
+    named = marks if len(marks) <= _MOST_NAMES else _worth_a_name(marks)
+    _add_labels(named, claimed, x_range, y_range)
     x = number_axis(say("figure.quality.x"), x_range, type="log")
     x["axis"] = {"format": "~s", "tickCount": 5, "grid": False}
     y = number_axis(say("figure.quality.y"), y_range)
     y["axis"] = {"format": "~%", "tickCount": 6}
-    dashed = {"type": "rule", "strokeDash": [5, 4], "color": _CLAIM, "opacity": 0.8}
-    layers: list[Spec] = []
-    for axis, field in ((x, "x"), (y, "y")):
-        if field in claimed:
-            at = {field: {"field": "at", **axis}}
-            layers.append(_layer([{"at": claimed[field]}], dashed, at))
-    intervals = [row for row in points if "low" in row]
-    across = {"x": {"field": "x", **x}}
-    span = {**across, "y": {"field": "low", **y}, "y2": {"field": "high"}}
-    layers.append(_layer(intervals, {"type": "rule", "color": _LORA, "strokeWidth": 2}, span))
-    place = {**across, "y": {"field": "y", **y}}
-    style = {"shape": {"field": "shape", "type": "nominal", "scale": None},
-             "color": {"field": "colour", "type": "nominal", "scale": None}}  # fmt: skip
-    point = {"type": "point", "filled": True, "size": 110, "opacity": 1}
-    layers.append(_layer(marks, point, {**place, **style}))
-    leader = {**place, "x2": {"field": "edge_x"}, "y2": {"field": "edge_y"}}
-    thin = {"type": "rule", "color": _FULL, "strokeWidth": 1}
-    layers.insert(0, _layer([row for row in marks if row["far"]], thin, leader))
-    name = {"x": {"field": "text_x", **x}, "y": {"field": "text_y", **y}, "text": {"field": "text"}}
-    for align in ("left", "right"):
-        chosen = [row for row in marks if row["align"] == align]
-        text = {"type": "text", "align": align, "baseline": "middle"}
-        layers.append(_layer(chosen, text, name))
+    layers = [*_claimed_lines(claimed, x, y), _leaders(named, x, y), _front(points, x, y)]
+    layers += [*_dots(marks, points, x, y), *_names(named, x, y)]
     return {"width": WIDTH, "height": HEIGHT, "layer": layers}
 
 
-def _layer(values: list[dict[str, Any]], mark: Spec, encoding: Spec) -> Spec:
-    return {"data": {"values": values}, "mark": mark, "encoding": encoding}
+def _worth_a_name(marks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The claim, full fine-tuning, and the points that no smaller one equals."""
+    found: list[dict[str, Any]] = []
+    best = -math.inf
+    for row in sorted(marks, key=lambda row: (row["x"], -row["y"])):
+        if row["shape"] != "circle" or row["y"] > best:
+            found.append(row)
+        best = max(best, row["y"]) if row["shape"] != "diamond" else best
+    return found[:_MOST_NAMES]
+
+
+def _claimed_lines(claimed: dict[str, float], x: Spec, y: Spec) -> list[Spec]:
+    dashed = {"type": "rule", "strokeDash": [5, 4], "color": CLAIM, "opacity": 0.8}
+    return [
+        layer([{"at": claimed[field]}], dashed, {field: {"field": "at", **axis}})
+        for axis, field in ((x, "x"), (y, "y"))
+        if field in claimed
+    ]
+
+
+def _leaders(named: list[dict[str, Any]], x: Spec, y: Spec) -> Spec:
+    """Thin lines from points to names that had to move away."""
+    place = {"x": {"field": "x", **x}, "y": {"field": "y", **y}}
+    ends = {**place, "x2": {"field": "edge_x"}, "y2": {"field": "edge_y"}}
+    thin = {"type": "rule", "color": FULL_GREY, "strokeWidth": 1}
+    return layer([row for row in named if row["far"]], thin, ends)
+
+
+def _front(points: list[dict[str, Any]], x: Spec, y: Spec) -> Spec:
+    kept = {"label", "size", "x", "y"}
+    rows = [{key: value for key, value in row.items() if key in kept} for row in points]
+    step = {"type": "line", "interpolate": "step-after", "color": LORA, "opacity": 0.45,
+            "strokeWidth": 2}  # fmt: skip
+    front = layer(rows, step, {"x": {"field": "x", **x}, "y": {"field": "y", **y}})
+    order = [{"field": "x"}, {"field": "y", "order": "descending"}]
+    front["transform"] += [
+        {"window": [{"op": "max", "field": "y", "as": "best"}], "sort": order},
+        {"filter": "datum.y >= datum.best"},
+    ]
+    return front
+
+
+def _dots(
+    marks: list[dict[str, Any]], points: list[dict[str, Any]], x: Spec, y: Spec
+) -> list[Spec]:
+    across = {"x": {"field": "x", **x}}
+    span = {**across, "y": {"field": "low", **y}, "y2": {"field": "high"}}
+    rule = {"type": "rule", "color": LORA, "strokeWidth": 2}
+    style = {"shape": {"field": "shape", "type": "nominal", "scale": None},
+             "color": {"field": "colour", "type": "nominal", "scale": None},
+             "tooltip": {"field": "tip"}}  # fmt: skip
+    dot = {"type": "point", "filled": True, "size": 110, "opacity": 1}
+    place = {**across, "y": {"field": "y", **y}}
+    intervals = [row for row in points if "low" in row]
+    return [layer(intervals, rule, span), layer(marks, dot, {**place, **style})]
+
+
+def _names(named: list[dict[str, Any]], x: Spec, y: Spec) -> list[Spec]:
+    at = {"x": {"field": "text_x", **x}, "y": {"field": "text_y", **y}, "text": {"field": "text"}}
+    return [
+        layer([row for row in named if row["align"] == align],
+              {"type": "text", "align": align, "baseline": "middle"}, at)
+        for align in ("left", "right")
+    ]  # fmt: skip
 
 
 def _add_labels(

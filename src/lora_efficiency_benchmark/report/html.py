@@ -1,28 +1,37 @@
-"""The report as one HTML file that works offline (row 6).
+"""The report as one HTML file that works offline, in both languages (row 6).
 
-The page is a template with automatic escaping; the only markup let through is the figures',
-rendered here from values that cannot carry markup themselves.
+The page is a template with automatic escaping. The only markup let through is what is made here:
+figures rendered from values that cannot carry markup themselves, our own style and script, and the
+figure library. A content security policy names each of them by its hash and allows nothing else:
+no request, no other script, no evaluated text (the library runs with its own interpreter).
 """
 
 from __future__ import annotations
 
+import base64
+import functools
+import hashlib
+import json
 import re
-from typing import Any
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
 
-from ..analysis.values import Analysis, AnalysisWarning
-from . import arm_tables, facts, formats
-from .claims_table import claims_table
-from .estimates import estimates_table, estimator_line, estimator_table
-from .figures import Figure, build_figures
-from .matched import matched_table
-from .probes import forgetting_table, sample_tables
-from .rates import rates_note, rates_table
-from .tables import Table
-from .texts import METHOD_KEYS, Wording, wording
+from ..analysis.values import Analysis
+from . import formats
+from .filters import lora_arms
+from .page import content
+from .texts import LANGUAGES, wording
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 
 def render_html(analysis: Analysis, language: str) -> str:
-    """One self-contained page: inline style, inline SVG, links only to record files."""
+    """One self-contained page; ``language`` is shown first, and alone where scripts do not run.
+
+    Raises ConfigError on a language other than ``ja`` and ``en``.
+    """
+    wording(language)
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -33,68 +42,59 @@ def render_html(analysis: Analysis, language: str) -> str:
         lstrip_blocks=True,
     )
     environment.filters["record_href"] = formats.record_href
-    template = environment.get_template("report.html.j2")
-    return template.render(content(analysis, language))
+    environment.filters["data"] = embedded_json
+    other = next(name for name in LANGUAGES if name != language)
+    first, second = content(analysis, language), content(analysis, other)
+    live = any(figure["spec"] for figure in first["figures"].values())
+    return environment.get_template("report.html.j2").render(
+        first=first, second=second, arms=lora_arms(analysis), **_assets(live)
+    )
 
 
-def content(analysis: Analysis, language: str) -> dict[str, Any]:
-    """What the template shows."""
-    say = wording(language)
-    arms = (arm_tables.quality_table, arm_tables.memory_table, arm_tables.time_table)
+def embedded_json(value: Any) -> Markup:
+    """JSON for a script element of data: no character in it can end that element."""
+    from markupsafe import Markup
+
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+def embedded_script(text: str) -> str:
+    """JavaScript as the content of a script element: nothing in it ends or nests that element."""
+    unixed = text.replace("\r\n", "\n").replace("\r", "\n")
+    closed = re.sub(r"(?i)<(/script|!--)", r"<\\\1", unixed)
+    return closed.replace("\0", "\\0")
+
+
+@functools.cache
+def figure_library() -> str:
+    """Vega, Vega-Lite and their interpreter as one script, out of the installed vl-convert."""
+    import vl_convert
+
+    return embedded_script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+
+
+def _assets(live: bool) -> dict[str, Any]:
+    """Style, scripts and the policy that allows exactly these."""
+    from markupsafe import Markup
+
+    folder = files(__package__) / "templates"
+    style = (folder / "page.css").read_text("utf-8")
+    script = embedded_script((folder / "page.js").read_text("utf-8"))
+    library = figure_library() if live else ""
+    scripts = " ".join(f"'{_hash(text)}'" for text in (script, library) if text)
+    policy = (
+        f"default-src 'none'; script-src {scripts}; style-src '{_hash(style)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
     return {
-        "language": language,
-        "say": say,
-        "joint": analysis.joint,
-        "sentence": formats.clean(analysis.joint.sentence[language]),
-        "subject": subject(analysis, say),
-        "claims": claims_table(analysis, say),
-        "estimates": estimates_table(analysis, say),
-        "estimator": estimator_table(analysis, say),
-        "estimator_line": estimator_line(analysis, say),
-        "figures": [_figure(figure) for figure in build_figures(analysis, language)],
-        "base": facts.base_line(analysis, say),
-        "arms": [table(analysis, say) for table in arms] if analysis.arms else [],
-        "matched": matched_table(analysis, say),
-        "rates": rates_table(analysis, say),
-        "rates_note": rates_note(analysis, say),
-        "forgetting": forgetting_table(analysis, say),
-        "samples": sample_tables(analysis, say),
-        "breakdown": arm_tables.breakdown_table(analysis, say),
-        "data": facts.data_table(analysis, say),
-        "limits": [_limit(warning, say) for warning in analysis.warnings],
-        "failures": facts.failure_table(analysis, say),
-        "environment": _facts("heading.environment", analysis.environment, say),
-        "settings": _facts("heading.settings", analysis.settings, say),
-        "method": [say(key) for key in METHOD_KEYS],
+        "policy": policy,
+        "style": Markup(style),
+        "script": Markup(script),
+        "library": Markup(library),
     }
 
 
-def subject(analysis: Analysis, say: Wording) -> str:
-    """What was measured, in one line: model, device, data."""
-    name = analysis.settings.get("model")
-    device = (analysis.environment.get("device") or {}).get("name")
-    sizes = sorted({arm.dataset_size for arm in analysis.arms})
-    data = say("per_texts", n=" / ".join(f"{size:,}" for size in sizes)) if sizes else None
-    return " · ".join(formats.clean(part) for part in (name, device, data) if part)
-
-
-def _figure(figure: Figure) -> dict[str, Any]:
-    from markupsafe import Markup
-
-    svg = Markup(_inline(figure.to_svg())) if figure.spec else None
-    return {"name": figure.name, "title": figure.title, "caption": figure.caption, "svg": svg}
-
-
-def _inline(svg: str) -> str:
-    """SVG inside HTML needs no name space, and a page without addresses is easy to trust."""
-    head, end, rest = svg.partition(">")
-    return re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", head) + end + rest
-
-
-def _limit(warning: AnalysisWarning, say: Wording) -> dict[str, str]:
-    cause, step = facts.warning_text(warning, say)
-    return {"code": formats.clean(warning.code), "cause": cause, "next_step": step}
-
-
-def _facts(key: str, values: dict[str, Any], say: Wording) -> Table:
-    return facts.fact_table(say(key), values, say)
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"

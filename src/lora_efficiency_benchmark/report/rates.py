@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..analysis.values import Analysis, RateCurve
+from ..analysis.values import Analysis, RateCurve, RateTrial
 from ..plan import FULL
 from . import formats
-from .figure_style import Spec, number_axis
+from .figure_style import WIDTH, Spec, arm_scales, number_axis, padded, shown
 from .tables import Cell, Line, Table, line
 from .texts import Wording
-
-_COLOURS = (
-    "#5F5F5F", "#0F7FBF", "#C4500E", "#118A65", "#A34C86", "#8F7A00", "#3A55A0", "#7A3E1D",
-)  # fmt: skip
 
 
 def rates_table(analysis: Analysis, say: Wording) -> Table:
@@ -43,45 +39,44 @@ def rates_note(analysis: Analysis, say: Wording) -> str:
 
 
 def rates_spec(analysis: Analysis, say: Wording) -> Spec | None:
-    """Validation loss against learning rate, a line an arm; its chosen rate is a large dot."""
-    values: list[dict[str, Any]] = [
-        {
-            "arm": _name(curve, say),
-            "rate": trial.learning_rate,
-            "loss": trial.loss,
-            "chosen": trial.learning_rate == curve.chosen,
-        }
+    """Validation loss against learning rate, a line an arm; its chosen rate is a large mark."""
+    values = [
+        _dot(curve, trial, say)
         for curve in analysis.learning_rates
         for trial in curve.trials
         if trial.loss is not None
     ]
     if not values:
         return None
-    names = list(dict.fromkeys(row["arm"] for row in values))
     losses, rates = [row["loss"] for row in values], [row["rate"] for row in values]
-    margin = 0.06 * (max(losses) - min(losses) or 1)
     x_domain = [min(rates) / 1.5, max(rates) * 1.5]
     x = {"field": "rate", **number_axis(say("figure.rates.x"), x_domain, type="log"),
          "axis": {"format": "~e", "tickCount": 6}}  # fmt: skip
-    y_domain = [min(losses) - margin, max(losses) + margin]
-    y = {"field": "loss", **number_axis(say("figure.rates.y"), y_domain)}
-    colour = {
-        "field": "arm", "type": "nominal", "title": None,
-        "scale": {"domain": names, "range": [_COLOURS[i % 8] for i in range(len(names))]},
-        "legend": {"orient": "top", "columns": 3, "symbolType": "circle"},
-    }  # fmt: skip
-    both: dict[str, Any] = {"x": x, "y": y, "color": colour}
+    y = {"field": "loss", **number_axis(say("figure.rates.y"), padded(losses, 0.06))}
+    scales = arm_scales(list(dict.fromkeys(row["arm"] for row in values)))
+    line_of = {"x": x, "y": y, "color": scales["color"]}
+    dots = {"x": x, "y": y, **scales, "tooltip": {"field": "tip"}}
     dot = {"type": "point", "filled": True, "opacity": 1}
+    large = {"mark": {**dot, "size": 170}, "encoding": dots}
     layers = [
-        {"mark": {"type": "line", "strokeWidth": 1.6}, "encoding": both},
-        {"mark": {**dot, "size": 28}, "encoding": both},
-        {
-            "transform": [{"filter": "datum.chosen"}],
-            "mark": {**dot, "size": 150},
-            "encoding": both,
-        },
+        {"mark": {"type": "line", "strokeWidth": 1.6}, "encoding": line_of},
+        {"mark": {**dot, "size": 40}, "encoding": dots},
+        {"transform": [{"filter": "datum.chosen"}], **large},
     ]
-    return {"data": {"values": values}, "width": 620, "height": 280, "layer": layers}
+    return {**shown(values), "width": WIDTH, "height": 280, "layer": layers}
+
+
+def _dot(curve: RateCurve, trial: RateTrial, say: Wording) -> dict[str, Any]:
+    label = {} if curve.training_method == FULL else {"label": formats.clean(curve.label)}
+    return {
+        **label,
+        "arm": _name(curve, say),
+        "rate": trial.learning_rate,
+        "loss": trial.loss,
+        "chosen": trial.learning_rate == curve.chosen,
+        "tip": [_name(curve, say), f"{trial.learning_rate:g}: {trial.loss:.3f}"],
+        "record": formats.record_href(trial.cell_id),
+    }
 
 
 def _name(curve: RateCurve, say: Wording) -> str:

@@ -41,6 +41,8 @@ class Table:
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    keys: tuple[dict[str, Any], ...] = ()
+    """``filter_keys`` of each row, where the rows are arms that the page can filter."""
 
 
 def line(text: str, *cells: str, quiet: bool = False) -> Cell:
@@ -51,6 +53,19 @@ def line(text: str, *cells: str, quiet: bool = False) -> Cell:
 def arm_name(arm: ArmSummary, say: Wording) -> str:
     """``full`` in the reader's language, or the adapter's label."""
     return say("full") if arm.training_method == FULL else formats.clean(arm.label)
+
+
+def sized_name(arm: ArmSummary, analysis: Analysis, say: Wording) -> str:
+    """The arm's name, with its number of texts where several were tested."""
+    if len({other.dataset_size for other in analysis.arms}) < 2:
+        return arm_name(arm, say)
+    return f"{arm_name(arm, say)} · {say('texts', n=f'{arm.dataset_size:,}')}"
+
+
+def filter_keys(arm: ArmSummary) -> dict[str, Any]:
+    """What the page filters by: ``size``, and ``label``, which full fine-tuning has none of."""
+    label = {} if arm.training_method == FULL else {"label": formats.clean(arm.label)}
+    return {**label, "size": arm.dataset_size}
 
 
 def unique_arms(analysis: Analysis) -> list[ArmSummary]:

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigError
+from .comparing_texts import COMPARING_TEXTS
 from .comparison_texts import COMPARISON_TEXTS
+from .page_texts import PAGE_TEXTS
+from .paper_texts import PAPER_TEXTS
 from .probe_texts import PROBE_TEXTS
 from .rate_texts import RATE_TEXTS
 
@@ -235,9 +238,12 @@ _FIGURES = {
         "改善幅の維持率と学習可能パラメータ数", "Gain kept against trainable parameters"
     ),
     "figure.quality.caption": _t(
-        "左上ほど有利。破線は主張値、ひし形は主張の位置、縦線は95%区間(シードが2個以上のとき)。",
+        "左上ほど有利。破線は主張値、ひし形は主張の位置、縦線は95%区間(シードが2個以上のとき)。"
+        "階段状の線はパレートフロント(より少ないパラメータで同じだけ維持した構成がない点)で、平均で引いたもの。区間が重なる点の順位は決まらない。",
         "Up and to the left is better. Dashed lines: the claimed values; diamond: where both meet; "
-        "vertical bars: 95% intervals, where there are two seeds or more.",
+        "vertical bars: 95% intervals, where there are two seeds or more. The stepped line is the "
+        "Pareto front of the means: nothing with fewer parameters kept as much. Where intervals "
+        "overlap, the order is not decided.",
     ),
     "figure.quality.claimed": _t("主張の位置", "claimed"),
     "figure.quality.x": _t("学習可能パラメータ数(対数目盛)", "trainable parameters (log scale)"),
@@ -252,9 +258,11 @@ _FIGURES = {
     "figure.memory.legend": _t("内訳", "part"),
     "figure.curves": _t("学習曲線", "Training curves"),
     "figure.curves.caption": _t(
-        "実線は学習損失(シードごと)、四角は評価損失。灰色の破線はフルファインチューニングの学習損失。",
-        "Solid lines: training loss, one a seed; squares: held-out loss. Grey, dashed: training "
-        "loss of full fine-tuning.",
+        "実線は学習損失(シードごと。4個以上なら平均線と最小から最大までの帯)、四角は評価損失。"
+        "灰色の破線はフルファインチューニングの学習損失。1本の線は最大60点に間引き、描くのは最大24枚。",
+        "Solid lines: training loss, one a seed (from four seeds on their mean, within a band from "
+        "lowest to highest); squares: held-out loss. Grey, dashed: training loss of full "
+        "fine-tuning. At most 60 points a line and 24 panels are drawn.",
     ),
     "figure.curves.x": _t("ステップ", "step"),
     "figure.curves.y": _t("損失 (nat/トークン)", "loss (nats per token)"),
@@ -366,5 +374,6 @@ _ESTIMATES = {
 
 TEXTS: dict[str, dict[str, str]] = {
     **_HEADINGS, **_COLUMNS, **_VALUES, **_DATA, **_FIGURES, **_METHOD, **_TERMINAL,
-    **_ESTIMATES, **RATE_TEXTS, **COMPARISON_TEXTS, **PROBE_TEXTS,
+    **_ESTIMATES, **RATE_TEXTS, **COMPARISON_TEXTS, **PROBE_TEXTS, **PAGE_TEXTS, **PAPER_TEXTS,
+    **COMPARING_TEXTS,
 }  # fmt: skip

@@ -1,0 +1,86 @@
+"""Which quantities of two runs may be compared (row 5). One table, read by everything else.
+
+``no``      what differs changes the quantity itself: a larger batch needs more memory
+``stated``  the difference may come from what is named, and is only given with it: another GPU, or
+            something that no record states
+``yes``     nothing that matters differs, as far as the records say
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from .facts import Side, differing_facts, not_stated, same_data, same_texts, same_tokens
+from .values import NO, STATED, YES, Permission
+
+PARAMETERS, MEMORY, TIME = "parameters", "memory", "time"
+QUALITY, BITS = "quality", "bits_per_byte"
+QUANTITIES = (PARAMETERS, MEMORY, QUALITY, BITS, TIME)
+
+_MODEL = ("model", "model_parameters")
+_RUN = ("batch_size", "max_length", "trainer_args")
+_MACHINE = ("device", "packages", "threads", "cores", "cpu_model", "bf16_matmul", "git.commit",
+            "python", "platform", "imported")  # fmt: skip
+_BLOCKS = {
+    PARAMETERS: _MODEL,
+    MEMORY: (*_MODEL, *_RUN, "precision", "allocator", "device.type"),
+    QUALITY: (*_MODEL, *_RUN, "dataset", "training_texts", "training_steps", "tokenizer",
+              "held_out_texts", "evaluation_size"),
+    BITS: (*_RUN, "dataset", "training_texts", "training_steps", "held_out_texts",
+           "evaluation_size"),
+    TIME: (*_MODEL, *_RUN, "dataset", "training_texts", "training_steps"),
+}  # fmt: skip
+_NOTES = {
+    PARAMETERS: (),
+    MEMORY: (*_MACHINE, "dataset", "training_texts"),
+    QUALITY: (*_MACHINE, "precision"),
+    BITS: (*_MACHINE, *_MODEL, "precision", "tokenizer"),
+    TIME: (*_MACHINE, "precision", "allocator"),
+}
+
+
+def permissions(sides: Sequence[Side]) -> tuple[Permission, ...]:
+    """For every run but the first, every quantity."""
+    return tuple(
+        _permit(quantity, place, *_names(sides[0], side))
+        for place, side in enumerate(sides[1:], 1)
+        for quantity in QUANTITIES
+    )
+
+
+def permit(
+    found: Iterable[Permission], quantity: str, run: int, also: Sequence[str] = ()
+) -> Permission:
+    """The permission of one quantity and run; ``also`` names what forbids it for one arm."""
+    known = next(p for p in found if (p.quantity, p.run) == (quantity, run))
+    if not also or known.comparable == NO:
+        return known
+    return Permission(quantity, run, NO, tuple(also))
+
+
+def _names(a: Side, b: Side) -> tuple[list[str], tuple[str, ...]]:
+    """What differs between two runs, and what neither states."""
+    found = [fact.name for fact in differing_facts([a, b]) if fact.kind != "claims"]
+    same = same_texts(a, b)
+    if not same_tokens(a, b) and same:
+        found.append("tokenizer")
+    if not same and "held_out_texts" not in found:
+        found.append("held_out_texts")
+    if same_data(a, b):
+        found = [name for name in found if name != "dataset"]  # one file under two names
+    return found, not_stated([a, b])
+
+
+def _permit(quantity: str, run: int, names: list[str], unknown: tuple[str, ...]) -> Permission:
+    blocks = [name for name in names if _matches(name, _BLOCKS[quantity])]
+    if blocks:
+        return Permission(quantity, run, NO, tuple(blocks))
+    both = (*_BLOCKS[quantity], *_NOTES[quantity])
+    notes = [name for name in names if _matches(name, _NOTES[quantity])]
+    notes += [name for name in unknown if _matches(name, both) and name not in notes]
+    return Permission(quantity, run, STATED if notes else YES, tuple(notes))
+
+
+def _matches(name: str, table: Iterable[str]) -> bool:
+    """``packages.torch`` is in a table that lists ``packages``."""
+    return any(name == entry or name.startswith(f"{entry}.") for entry in table)
