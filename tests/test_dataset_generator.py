@@ -1,4 +1,4 @@
-"""Generated Japanese: unique, varied, reproducible, and two sides with nothing in common."""
+"""Generated Japanese: unique, varied, reproducible, and three sides with nothing in common."""
 
 from __future__ import annotations
 
@@ -8,23 +8,33 @@ import subprocess
 import sys
 from collections import Counter
 from functools import cache
+from itertools import combinations
 
 import pytest
 
 from lora_efficiency_benchmark.dataset import (
     EVALUATION_CAPACITY,
     TRAINING_CAPACITY,
+    VALIDATION_CAPACITY,
     Document,
     JapaneseDatasetGenerator,
     audit_overlap,
 )
 from lora_efficiency_benchmark.dataset.blocks import (
+    Topic,
     evaluation_topics,
     parse_blocks,
     training_topics,
+    validation_topics,
 )
 from lora_efficiency_benchmark.dataset.leakage import sentences
-from lora_efficiency_benchmark.dataset.patterns import EVALUATION, REGISTERS, TRAINING
+from lora_efficiency_benchmark.dataset.patterns import (
+    EVALUATION,
+    REGISTERS,
+    TRAINING,
+    VALIDATION,
+    PatternSet,
+)
 from lora_efficiency_benchmark.errors import DataError
 
 
@@ -36,6 +46,20 @@ def training(size: int) -> list[Document]:
 @cache
 def evaluation(size: int) -> list[Document]:
     return JapaneseDatasetGenerator().evaluation_documents(size)
+
+
+@cache
+def validation(size: int) -> list[Document]:
+    return JapaneseDatasetGenerator().validation_documents(size)
+
+
+SIDES = {"training": training, "validation": validation, "evaluation": evaluation}
+TOPICS = {
+    "training": training_topics,
+    "validation": validation_topics,
+    "evaluation": evaluation_topics,
+}
+PAIRS = list(combinations(SIDES, 2))
 
 
 def texts(documents: list[Document]) -> list[str]:
@@ -56,7 +80,7 @@ def test_the_body_is_new_each_time_not_only_its_prefix() -> None:
 
 def test_the_four_registers_of_the_specification() -> None:
     assert REGISTERS == ("技術解説", "研究背景", "概要", "詳細分析")
-    for documents in (training(10_000), evaluation(200)):
+    for documents in (training(10_000), validation(200), evaluation(200)):
         counts = Counter(document.text.split(": ")[0] for document in documents)
         assert set(counts) == set(REGISTERS)
         assert max(counts.values()) - min(counts.values()) <= 1, "no register falls behind"
@@ -69,13 +93,14 @@ def test_the_specifications_closings_are_there() -> None:
 
 
 def test_every_topic_has_its_share() -> None:
-    counts = Counter(document.groups[0] for document in training(10_000))
-    assert len(counts) == len(training_topics())
-    assert max(counts.values()) <= 2 * min(counts.values())
+    for side, size in (("training", 10_000), ("validation", 2_000), ("evaluation", 2_000)):
+        counts = Counter(document.groups[0] for document in SIDES[side](size))
+        assert len(counts) == len(TOPICS[side]())
+        assert max(counts.values()) <= 2 * min(counts.values())
 
 
 def test_texts_are_whole_sentences_of_fitting_length() -> None:
-    for text in texts(training(10_000)) + texts(evaluation(2_000)):
+    for text in texts(training(10_000)) + texts(validation(2_000)) + texts(evaluation(2_000)):
         assert 30 <= len(text) <= 100
         assert text.endswith("。")
         assert "{" not in text
@@ -85,8 +110,8 @@ def test_texts_are_whole_sentences_of_fitting_length() -> None:
 
 def test_no_text_says_one_thing_twice() -> None:
     """The method, the problem and the gain come once in opening and claim."""
-    methods = {m.name for t in (*training_topics(), *evaluation_topics()) for m in t.methods}
-    for text in texts(training(2_000)) + texts(evaluation(2_000)):
+    methods = {m.name for read in TOPICS.values() for t in read() for m in t.methods}
+    for text in texts(training(2_000)) + texts(validation(2_000)) + texts(evaluation(2_000)):
         body = "".join(sentences(text)[:2])
         repeated = [m for m in methods if len(m) > 3 and body.count(m) > 1]
         assert not repeated, text
@@ -95,6 +120,7 @@ def test_no_text_says_one_thing_twice() -> None:
 def test_a_longer_request_continues_a_shorter_one() -> None:
     assert training(10_000)[:500] == training(500)
     assert evaluation(2_000)[:200] == evaluation(200)
+    assert validation(2_000)[:200] == validation(200)
 
 
 def test_another_seed_gives_other_texts() -> None:
@@ -114,9 +140,10 @@ def test_the_same_texts_in_every_process() -> None:
         "import hashlib; from lora_efficiency_benchmark.dataset import JapaneseDatasetGenerator; "
         "g = JapaneseDatasetGenerator(); "
         "t = g.generate_japanese_training_data(500) + g.generate_japanese_evaluation_data(200); "
+        "t += [d.text for d in g.validation_documents(200)]; "
         "print(hashlib.sha256('\\n'.join(t).encode()).hexdigest())"
     )
-    here = texts(training(500)) + texts(evaluation(200))
+    here = texts(training(500)) + texts(evaluation(200)) + texts(validation(200))
     digests = {hashlib.sha256("\n".join(here).encode()).hexdigest()}
     for seed in ("0", "4242"):
         environment = {**os.environ, "PYTHONHASHSEED": seed}
@@ -126,11 +153,26 @@ def test_the_same_texts_in_every_process() -> None:
     assert len(digests) == 1
 
 
+@pytest.mark.parametrize(
+    ("side", "digest"),
+    [
+        ("training", "78b76b9cb637c6dd6a1c19bf41a611fb7601675e3407bce1401e5d39a9125ab1"),
+        ("evaluation", "57db5b7ec06da999559368fe59d103f17236e6687f29e08b21cd9284b7d8e555"),
+    ],
+)
+def test_the_texts_of_published_results_have_not_changed(side: str, digest: str) -> None:
+    """Digests of the first 200 texts, taken before the validation side existed."""
+    first = "\n".join(texts(SIDES[side](200)))
+    assert hashlib.sha256(first.encode()).hexdigest() == digest
+
+
 @pytest.mark.parametrize("size", [0, -1, True, 2.5, "10", None])
 def test_sizes_that_are_none(size: int) -> None:
     for make in ("generate_japanese_training_data", "generate_japanese_evaluation_data"):
         with pytest.raises(DataError, match="ask for a whole number above 0"):
             getattr(JapaneseDatasetGenerator(), make)(size)
+    with pytest.raises(DataError, match="generated validation data: size is"):
+        JapaneseDatasetGenerator().validation_documents(size)
 
 
 def test_more_than_can_be_made() -> None:
@@ -138,12 +180,15 @@ def test_more_than_can_be_made() -> None:
         JapaneseDatasetGenerator().generate_japanese_training_data(TRAINING_CAPACITY + 1)
     with pytest.raises(DataError, match="2001 texts asked for"):
         JapaneseDatasetGenerator().generate_japanese_evaluation_data(EVALUATION_CAPACITY + 1)
+    with pytest.raises(DataError, match="validation data: 2001 texts asked for, 2000 can be made"):
+        JapaneseDatasetGenerator().searched_documents(10, VALIDATION_CAPACITY + 1)
 
 
 def test_the_stated_capacity_is_real() -> None:
     made = JapaneseDatasetGenerator().generate_japanese_training_data(TRAINING_CAPACITY)
     assert len(set(made)) == TRAINING_CAPACITY
     assert len(set(texts(evaluation(EVALUATION_CAPACITY)))) == EVALUATION_CAPACITY
+    assert len(set(texts(validation(VALIDATION_CAPACITY)))) == VALIDATION_CAPACITY
 
 
 # ---- the split ------------------------------------------------------------------------------
@@ -153,43 +198,61 @@ def groups(documents: list[Document], kind: str) -> set[str]:
     return {g for d in documents for g in d.groups if g.startswith(f"{kind}:")}
 
 
+def test_a_search_trains_on_the_same_texts() -> None:
+    """The trials of a search and the runs that follow learn from one set of texts."""
+    train, chosen_on = JapaneseDatasetGenerator().searched_documents(300, 48)
+    assert train == training(300)
+    assert chosen_on == validation(48)
+
+
 @pytest.mark.parametrize("kind", ["topic", "template"])
-def test_the_sides_share_no_group(kind: str) -> None:
-    one, other = groups(training(10_000), kind), groups(evaluation(2_000), kind)
-    assert one
-    assert other
-    assert not one & other
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_the_sides_share_no_group(one: str, other: str, kind: str) -> None:
+    first, second = groups(SIDES[one](2_000), kind), groups(SIDES[other](2_000), kind)
+    assert first
+    assert second
+    assert not first & second
 
 
 def test_the_sides_share_no_pattern_text() -> None:
     """Different names would hide the same sentence."""
 
-    def written(side: object) -> set[str]:
-        return {p.text for role in vars(side).values() for p in role}
+    def written(side: PatternSet) -> set[str]:
+        return {p.text for role in (side.openings, side.claims, side.closings) for p in role}
 
-    assert len(written(TRAINING)) == 52
-    assert not written(TRAINING) & written(EVALUATION)
-
-
-def test_no_held_out_topic_is_named_in_training() -> None:
-    names = [topic.name for topic in evaluation_topics()]
-    everything = "\n".join(texts(training(10_000)))
-    assert [name for name in names if name in everything] == []
+    train, held_out, searched = written(TRAINING), written(EVALUATION), written(VALIDATION)
+    assert (len(train), len(held_out), len(searched)) == (52, 31, 31)
+    assert not train & held_out
+    assert not train & searched
+    assert not held_out & searched
 
 
-def test_the_sides_share_no_method_situation_or_evidence() -> None:
-    def words(topics: tuple[object, ...]) -> set[str]:
-        found: set[str] = set()
-        for topic in topics:
-            found |= {m.name for m in topic.methods}  # type: ignore[attr-defined]
-            found |= {*topic.field.situations, *topic.field.evidence}  # type: ignore[attr-defined]
-        return found
-
-    assert words(training_topics()) & words(evaluation_topics()) == set()
+def blocks(topic: Topic) -> set[str]:
+    """Every string of a topic that can stand in a text."""
+    found = {topic.name, topic.definition, *topic.uses}
+    found |= {text for m in topic.methods for text in (m.name, m.problem, m.gain)}
+    return found | {*topic.field.situations, *topic.field.evidence}
 
 
-def test_overlap_of_two_thousand_and_two_hundred_is_nothing() -> None:
-    overlap = audit_overlap(training(2_000), evaluation(200))
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_the_sides_share_no_block(one: str, other: str) -> None:
+    first = {text for topic in TOPICS[one]() for text in blocks(topic)}
+    second = {text for topic in TOPICS[other]() for text in blocks(topic)}
+    assert len(first) > 200
+    assert len(second) > 200
+    assert first & second == set()
+
+
+@pytest.mark.parametrize(("named", "silent"), [*PAIRS, *(pair[::-1] for pair in PAIRS)])
+def test_no_topic_is_named_on_another_side(named: str, silent: str) -> None:
+    size = 10_000 if silent == "training" else 2_000
+    everything = "\n".join(texts(SIDES[silent](size)))
+    assert [topic.name for topic in TOPICS[named]() if topic.name in everything] == []
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_overlap_of_two_thousand_and_two_hundred_is_nothing(one: str, other: str) -> None:
+    overlap = audit_overlap(SIDES[one](2_000), SIDES[other](200))
     assert (overlap.train_documents, overlap.evaluation_documents) == (2_000, 200)
     assert overlap.exact == 0
     assert overlap.shared_sentences == 0
@@ -201,9 +264,9 @@ def test_overlap_of_two_thousand_and_two_hundred_is_nothing() -> None:
 # ---- the blocks -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("topics", [training_topics, evaluation_topics])
-def test_blocks_are_complete_and_clean(topics: object) -> None:
-    read = topics()  # type: ignore[operator]
+@pytest.mark.parametrize("side", TOPICS)
+def test_blocks_are_complete_and_clean(side: str) -> None:
+    read = TOPICS[side]()
     names = [topic.name for topic in read]
     assert len(set(names)) == len(names)
     for topic in read:

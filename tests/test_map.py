@@ -216,7 +216,7 @@ def test_what_fits_is_by_what_may_be_reserved() -> None:
     assert entry.fit(int(10 * GIB / 1.1), 512, limit) == FITS
     assert entry.fit(10 * GIB, 512, limit) == CLOSE
     assert entry.fit(10 * GIB + 1, 512, limit) == EXCEEDS
-    table = list(rows(found, Gpu("24GiB", 24 * GIB)))
+    table = list(rows(found, Gpu("24GiB", 24 * GIB), range(1, 33), (1024,)))
     assert {row["lora_fits"] for row in table} == {FITS, CLOSE, EXCEEDS}
     assert {row["gpu"] for row in table} == {"24GiB"}
 
