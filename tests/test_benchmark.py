@@ -136,6 +136,7 @@ def test_other_settings_in_one_folder_are_not_mixed(finished: Path, tmp_path: Pa
     assert not planned & {id_ for arm in before.arms for id_ in arm.cells if "train" in id_}
 
 
+@pytest.mark.slow
 def test_fresh_moves_the_old_folder_aside(tiny_model_dir: Path, tmp_path: Path) -> None:
     config = tiny_config(
         tiny_model_dir, tmp_path / "out", lora_configurations=ADAPTERS[:1], training_steps=1

@@ -195,6 +195,7 @@ def test_the_default_methods_skip_what_cannot_be(model: str) -> None:
     assert "r=32 q,k,v,o" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_search")
 def test_strict_is_not_passed_by_methods_that_were_left_out(model: str) -> None:
     """Full fine-tuning of quantised weights cannot be estimated; so it does not fit."""

@@ -199,6 +199,7 @@ def test_bad_input_is_one_line_and_exit_1(arguments: list[str], complaint: str) 
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_warnings_of_peft_are_one_line_each(tiny_model_dir: Path, tmp_path: Path) -> None:
     config = {**PEFT_LORA, "rank_pattern": {"nope": 32}, "foo": 1}
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))

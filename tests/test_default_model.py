@@ -19,6 +19,7 @@ from lora_efficiency_benchmark.store import Store
 PARAMETERS = 134_515_008  # of the model card; the GGUF file has as many
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_quick_preset_shortened(tmp_path: Path) -> None:
     """Full fine-tuning against r=8 for two steps: real weights, real tokenizer, real verdicts."""

@@ -117,6 +117,7 @@ def test_what_saves_memory_saves_it(folders: Any) -> None:
     assert peak(LORA, attention="eager") > peak(LORA)
 
 
+@pytest.mark.slow
 def test_a_four_bit_base_holds_half_a_byte_a_weight(folders: Any) -> None:
     folder = folders(
         "llama", hidden_size=128, intermediate_size=512, vocab_size=100, num_hidden_layers=2

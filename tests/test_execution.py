@@ -102,6 +102,7 @@ def _children(pid: int, isolation: str) -> list[int]:
     return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+@pytest.mark.slow
 def test_a_hang_ends_at_the_time_limit(tiny_model_dir: Path) -> None:
     config = tiny_config(tiny_model_dir, training_steps=100_000, eval_steps=100_000)
     with LocalLauncher("fork", time_limit_seconds=3.0) as launch:

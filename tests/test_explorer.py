@@ -209,10 +209,8 @@ def test_sliders_move_bars_plane_and_words_together(chrome: Any, made: Path) -> 
         after = shown()
         assert all(one != other for one, other in zip(before, after, strict=True))
         assert "32 texts" in o.page.inner_text("#controls")
-        o.page.wait_for_function(
-            "document.getElementById('status').textContent.includes('Batch 32')"
-        )
-        o.page.wait_for_function("location.hash.includes('b=32')")
+        o.page.locator("#status", has_text="Batch 32").wait_for(state="attached")
+        o.page.wait_for_url(re.compile(r"[#&]b=32&"))
 
 
 @pytest.mark.slow

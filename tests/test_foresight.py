@@ -88,6 +88,7 @@ def cell_of(config: LoRABenchmarkConfig, kind: str, label: str = "full") -> Cell
 # ---- run ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_records_hold_estimates_close_to_the_measurement(
     tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -188,6 +188,7 @@ def call(*arguments: str) -> tuple[int, str]:
     return done.exit_code, done.output + (f"\n{done.exception}" if done.exception else "")
 
 
+@pytest.mark.slow
 def test_init_then_plan(tiny_model_dir: Path, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     code, output = call(

@@ -123,7 +123,7 @@ def test_a_live_figure_says_exact_values(started: Any, page_file: Path) -> None:
         bar = o.page.locator("#figure-memory .drawing .mark-rect path").first
         bar.evaluate("bar => bar.scrollIntoView({block: 'center'})")
         bar.hover(force=True, timeout=WAIT)
-        assert "GiB" in o.page.locator("#tip").inner_text(timeout=WAIT)
+        assert "513.1 MiB" in o.page.locator("#tip").inner_text(timeout=WAIT)
         assert o.errors == []
 
 

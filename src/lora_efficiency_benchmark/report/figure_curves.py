@@ -52,9 +52,10 @@ def _layers(values: list[dict[str, Any]], say: Wording) -> list[Spec]:
         test = f"datum.who == '{who}' && datum.what == '{what}'"
         return {"transform": [{"filter": test}], "mark": mark, "encoding": encoding}
 
-    area = {"type": "area", "color": LORA, "opacity": 0.25}
+    area = {"mark": {"type": "area", "color": LORA, "opacity": 0.25}, "encoding": band}
+    pooled = any("low" in row for row in values)
     return [
-        {**chosen("own", "training", area, band), "transform": [{"filter": _BAND}]},
+        *([{"transform": [{"filter": _BAND}], **area}] if pooled else []),
         chosen("full", "training", dashed, at),
         chosen("own", "training", {"type": "line", "color": LORA, "strokeWidth": 1.6}, at),
         chosen("own", "held-out", {**square, "opacity": 1}, {**at, "tooltip": tip}),

@@ -56,6 +56,7 @@ def _first_screen(analysis: Analysis, say: Wording) -> dict[str, Any]:
         "runs": len(analysis.rows),
         "lost": len(analysis.failures),
         "unfinished": analysis.unfinished or 0,
+        "nothing": not analysis.rows and not any(arm.memory for arm in analysis.arms),
         "cards": [card for card in cards if card.joint],
         "other_cards": [card for card in cards if not card.joint],
         "claims": claims_table(analysis, say),

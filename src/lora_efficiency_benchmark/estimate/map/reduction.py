@@ -48,8 +48,10 @@ class Domain:
 
     def sample(self, count: int, draw: np.random.Generator) -> list[Point]:
         """Random points, batches and lengths drawn evenly by their logarithm."""
-        batches = np.exp(draw.uniform(*np.log(self.batches), count)).round().astype(int)
-        lengths = np.exp(draw.uniform(*np.log(self.lengths), count))
+        few, many = np.log(self.batches)
+        short, long = np.log(self.lengths)
+        batches = np.exp(draw.uniform(few, many, count)).round().astype(int)
+        lengths = np.exp(draw.uniform(short, long, count))
         steps = np.maximum(lengths // self.length_step, 1).astype(int) * self.length_step
         steps = np.clip(steps, *self.lengths)
         ranks = draw.choice(self.ranks, count)
@@ -70,7 +72,8 @@ class Reduced:
 
     def peaks(self, points: Sequence[Point]) -> Ints:
         """Peak allocated bytes at each ``(B, S, r)``, without library workspaces."""
-        return _levels(self.counts, self.base, self._sizes(points)).max(axis=0)
+        highest: Ints = _levels(self.counts, self.base, self._sizes(points)).max(axis=0)
+        return highest
 
     def breakdown(self, point: Point) -> dict[str, int]:
         """Bytes by category at the peak; adds up to it."""
@@ -172,7 +175,8 @@ def _only(whole: Reduced, moments: list[int], shortfall: float) -> Reduced:
 def _levels(counts: Ints, base: Ints, sizes: Ints) -> Ints:
     """[moments, points] bytes; floats hold every whole number of this size exactly."""
     moving = counts.astype(np.float64) @ sizes.astype(np.float64)
-    return np.rint(moving).astype(np.int64) + base.sum(axis=1)[:, None]
+    levels: Ints = np.rint(moving).astype(np.int64) + base.sum(axis=1)[:, None]
+    return levels
 
 
 def _rounded(coefficients: Floats, points: Sequence[Point]) -> Ints:
