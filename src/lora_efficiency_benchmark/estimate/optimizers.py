@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 SMALL_BELOW = 4096  # elements; smaller tensors keep fp32 state
-_BLOCK = 256  # elements that share one scale
+BLOCK = 256  # elements that share one scale
 PAGED_FROM = 100_000  # elements; smaller tensors are not paged
 
 
@@ -55,5 +55,5 @@ class BlockwiseAdam8bit(torch.optim.Optimizer):
         state = dict(self._maps)
         if not outside:
             state |= {name: torch.zeros_like(parameter, dtype=torch.uint8) for name in states}
-        blocks = -(-count // _BLOCK)
+        blocks = -(-count // BLOCK)
         return state | {name: parameter.new_zeros(blocks, dtype=torch.float32) for name in scales}

@@ -6,6 +6,7 @@ from few parameters to many, a point is on it where it keeps more than every poi
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -187,6 +188,18 @@ def _names(named: list[dict[str, Any]], x: Spec, y: Spec) -> list[Spec]:
     ]  # fmt: skip
 
 
+def _front_lines(pixels: list[tuple[float, float]], rows: list[dict[str, Any]]) -> list[Box]:
+    """Where the Pareto front runs, so that no name stands on it while there is room."""
+    front: list[tuple[float, float]] = []
+    for (x, y), row in sorted(zip(pixels, rows, strict=True), key=lambda pair: pair[0]):
+        if row["shape"] != "diamond" and (not front or y < front[-1][1]):
+            front.append((x, y))
+    boxes = []
+    for (x, y), (right, top) in itertools.pairwise(front):
+        boxes += [Box(x, y - 2, right, y + 2), Box(right - 2, top, right + 2, y)]
+    return boxes
+
+
 def _add_labels(
     rows: list[dict[str, Any]],
     claimed: dict[str, float],
@@ -214,6 +227,7 @@ def _add_labels(
     )
     if "y" in claimed:
         lines.append(Box(0, below(claimed["y"]) - 2, WIDTH, below(claimed["y"]) + 2))
+    lines += _front_lines(pixels, rows)
     frame = Box(0, 0, WIDTH, HEIGHT)
     boxes = place_labels(pixels, [row["text"] for row in rows], frame, intervals, lines)
     for row, box, (x, y) in zip(rows, boxes, pixels, strict=True):
@@ -222,5 +236,7 @@ def _add_labels(
         start = box.right if box.right < x else box.left
         row["far"] = abs(middle - y) > 1.5 * LINE  # a thin line then leads from point to name
         edge_x, edge_y = min(max(x, box.left), box.right), box.top if middle > y else box.bottom
-        row["text_x"], row["edge_x"] = (10 ** (px / across + low) for px in (start, edge_x))
-        row["text_y"], row["edge_y"] = (y_range[1] - py / down for py in (middle, edge_y))
+        row["text_x"], row["edge_x"] = (
+            float(f"{10 ** (px / across + low):.6g}") for px in (start, edge_x)
+        )
+        row["text_y"], row["edge_y"] = (round(y_range[1] - py / down, 5) for py in (middle, edge_y))

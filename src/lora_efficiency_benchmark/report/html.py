@@ -44,7 +44,7 @@ def render_html(analysis: Analysis, language: str) -> str:
     environment.filters["record_href"] = formats.record_href
     environment.filters["data"] = embedded_json
     other = next(name for name in LANGUAGES if name != language)
-    first, second = content(analysis, language), content(analysis, other)
+    first, second = content(analysis, language), content(analysis, other, drawn=False)
     live = any(figure["spec"] for figure in first["figures"].values())
     return environment.get_template("report.html.j2").render(
         first=first, second=second, arms=lora_arms(analysis), **_assets(live)

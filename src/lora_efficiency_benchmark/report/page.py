@@ -21,14 +21,17 @@ from .tables import Table
 from .texts import METHOD_KEYS, Wording, wording
 
 
-def content(analysis: Analysis, language: str) -> dict[str, Any]:
-    """Everything the templates show. Raises ConfigError on an unknown language."""
+def content(analysis: Analysis, language: str, drawn: bool = True) -> dict[str, Any]:
+    """Everything the templates show. Raises ConfigError on an unknown language.
+
+    Figures are not ``drawn`` for a language that only scripts can show: the page draws them.
+    """
     say = wording(language)
     figures = build_figures(analysis, language)
     return {
         "language": language,
         "say": say,
-        "figures": {figure.name: _figure(figure, say) for figure in figures},
+        "figures": {figure.name: _figure(figure, say, drawn) for figure in figures},
         **_first_screen(analysis, say),
         **_topics(analysis, say),
         **_background(analysis, say),
@@ -98,7 +101,7 @@ def _background(analysis: Analysis, say: Wording) -> dict[str, Any]:
     }
 
 
-def _figure(figure: Figure, say: Wording) -> dict[str, Any]:
+def _figure(figure: Figure, say: Wording, drawn: bool) -> dict[str, Any]:
     from markupsafe import Markup
 
     return {
@@ -106,7 +109,7 @@ def _figure(figure: Figure, say: Wording) -> dict[str, Any]:
         "title": figure.title,
         "caption": figure.caption,
         "alt": say("figure.alt", title=figure.title),
-        "svg": Markup(_inline(figure.to_svg())) if figure.spec else None,
+        "svg": Markup(_inline(figure.to_svg())) if figure.spec and drawn else "",
         "spec": figure.whole() if figure.spec else None,
     }
 

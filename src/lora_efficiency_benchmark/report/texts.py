@@ -259,10 +259,10 @@ _FIGURES = {
     "figure.curves": _t("学習曲線", "Training curves"),
     "figure.curves.caption": _t(
         "実線は学習損失(シードごと。4個以上なら平均線と最小から最大までの帯)、四角は評価損失。"
-        "灰色の破線はフルファインチューニングの学習損失。1本の線は最大60点に間引き、描くのは最大24枚。",
+        "灰色の破線はフルファインチューニングの学習損失(シードの平均)。1本の線は最大40点に間引き、描くのは最大24枚。",
         "Solid lines: training loss, one a seed (from four seeds on their mean, within a band from "
         "lowest to highest); squares: held-out loss. Grey, dashed: training loss of full "
-        "fine-tuning. At most 60 points a line and 24 panels are drawn.",
+        "fine-tuning (mean over seeds). At most 40 points a line and 24 panels are drawn.",
     ),
     "figure.curves.x": _t("ステップ", "step"),
     "figure.curves.y": _t("損失 (nat/トークン)", "loss (nats per token)"),

@@ -6,17 +6,18 @@ A batch of one text has no mask, attention that slides takes another path from i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from ..optimizers import PAGED_FROM, SMALL_BELOW
+from ..optimizers import BLOCK, PAGED_FROM, SMALL_BELOW
 from .reduction import Domain
 
 STEP = 128  # tokens: recordings are exact at multiples of it
 _RANKS = (8, 12, 20)  # that no polynomial confuses; small, so that they trace fast
 _MANY, _ONE = (3, 5, 4), (1, 1, 1)
-_TRIES = range(4, 257, 4)  # ranks at which blocks of scales come out whole
+_HIGHEST_RECORDED = 512
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,9 @@ def rank_groups(
     if not limits or not units:
         return [(tuple(ranks), _RANKS if units else _ONE)]
     found: list[tuple[tuple[int, ...], tuple[int, int, int]]] = []
+    whole = max(4, BLOCK // math.gcd(BLOCK, *units))  # ranks at which no block is left half full
     for key, group in groupby(sorted(ranks), kind):
-        alike = [rank for rank in _TRIES if kind(rank) == key]
+        alike = [n for n in range(whole, _HIGHEST_RECORDED + 1, whole) if kind(n) == key]
         found += list(_recorded(tuple(group), alike))
     return found
 

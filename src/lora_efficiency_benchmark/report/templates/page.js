@@ -86,7 +86,7 @@
     const form = page.querySelector(".filter");
     if (form) writeFilter(form);
     for (const row of page.querySelectorAll("tr[data-label], tr[data-size]")) row.hidden = !isShown(row);
-    for (const [figure, view] of live) if (page.contains(figure)) setFilter(view);
+    for (const [figure, view] of live) if (view && page.contains(figure)) setFilter(view);
   }
 
   function setFilter(view) {
@@ -111,6 +111,7 @@
   async function enliven(figure) {
     const embed = library();
     if (!embed || live.has(figure)) return;
+    live.set(figure, null); // being drawn
     const drawing = figure.querySelector(".drawing");
     const spec = JSON.parse(figure.querySelector("script.spec").textContent);
     spec.background = "transparent"; // the page's own shows through, light or dark
@@ -159,6 +160,14 @@
     }
   }, { rootMargin: "160px" });
 
+  async function drawMissing(page) { // the language shown second comes without drawings
+    for (const figure of page.querySelectorAll("figure")) {
+      if (figure.querySelector(".spec") && !figure.querySelector("svg")) {
+        try { await enliven(figure); } catch { /* the tables below hold its numbers */ }
+      }
+    }
+  }
+
   // ---- a page of one language -----------------------------------------------------------------
 
   function prepare(page) {
@@ -180,6 +189,7 @@
       for (const figure of page.querySelectorAll("figure")) {
         if (figure.querySelector(".spec")) seen.observe(figure);
       }
+      drawMissing(page);
     }
     applyFilter(page);
   }
