@@ -29,7 +29,7 @@ from lora_efficiency_benchmark.report import png
 from lora_efficiency_benchmark.report.csv_table import COLUMNS, cell, render_csv
 from lora_efficiency_benchmark.report.latex import escape, render_latex, spread
 from lora_efficiency_benchmark.report.model_card import render_card
-from lora_efficiency_benchmark.report.paper import configuration_hash
+from lora_efficiency_benchmark.report.paper import configuration_hash, published
 from lora_efficiency_benchmark.report.texts import wording
 from lora_efficiency_benchmark.results import CellRecord
 from lora_efficiency_benchmark.store import Store
@@ -529,3 +529,19 @@ def quoted(arguments: list[str]) -> list[Any]:
     import shlex
 
     return shlex.split(" ".join(arguments))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("/home/alice/secret/corpus.jsonl", "corpus.jsonl"),
+        ("./corpus/", "corpus"),
+        ("~/m", "m"),
+        ("C:\\Users\\alice\\m", "m"),
+        ("someone/data", "someone/data"),
+        ("generated", "generated"),
+        (None, ""),
+    ],
+)
+def test_of_a_local_path_only_the_last_part_is_published(name: str | None, shown: str) -> None:
+    assert published(name) == shown

@@ -58,6 +58,9 @@ def test_the_page_opens_without_errors_or_requests(started: Any, page_file: Path
         assert o.page.evaluate("document.documentElement.lang") == "ja"
         assert o.errors == []
         assert o.requests == []
+        o.page.evaluate("location.hash = 'constructor'")  # no language of ours
+        o.page.wait_for_timeout(100)
+        assert o.page.locator("h1").inner_text()
 
 
 @pytest.mark.slow

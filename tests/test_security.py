@@ -490,3 +490,13 @@ def test_sizes_plans_and_runs_ask_nobody(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "network" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["push_to_hub", "hub_token", "hub_model_id", "report_to", "run_name", "trackio_space_id"],
+)
+def test_a_configuration_cannot_send_results_to_a_service(argument: str) -> None:
+    with pytest.raises(ConfigError, match=f"trainer_args.{argument}: would send") as caught:
+        make_config(trainer_args={argument: "hf_SECRET"})
+    assert "SECRET" not in str(caught.value)

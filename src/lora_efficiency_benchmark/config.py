@@ -36,6 +36,8 @@ RESERVED_TRAINER_ARGS = {
     "auto_find_batch_size", "group_by_length", "train_sampling_strategy",
     "logging_strategy", "logging_steps", "logging_nan_inf_filter",
 }  # fmt: skip
+# These talk to a service, or hold its key, which records and reports would then show.
+_SERVICE_ARGS = ("push_to_hub", "hub_", "report_to", "run_name", "trackio_", "project")
 # Beyond these nothing could be run, and counting cells alone would fill the memory.
 MAX_WHOLE = 2**31 - 1
 MAX_SEEDS = 1000
@@ -394,6 +396,12 @@ def _check_trainer_args(c: LoRABenchmarkConfig) -> None:
     if owned:
         raise ConfigError(
             f"trainer_args.{owned[0]}: the benchmark's own field decides this; remove it here"
+        )
+    services = sorted(key for key in c.trainer_args if key.startswith(_SERVICE_ARGS))
+    if services:
+        raise ConfigError(
+            f"trainer_args.{services[0]}: would send results to a service; remove it here, and "
+            "follow a run with --report-to"
         )
 
 

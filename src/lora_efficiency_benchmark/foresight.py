@@ -48,7 +48,7 @@ _FREE = {
     "lr_scheduler_kwargs", "warmup_ratio", "warmup_steps", "report_to", "run_name", "disable_tqdm",
     "remove_unused_columns", "skip_memory_metrics", "average_tokens_across_devices", "tf32",
 }  # fmt: skip
-_FREE_PREFIXES = ("logging_", "log_level", "dataloader_", "save_", "push_to_hub", "hub_", "eval_")
+_FREE_PREFIXES = ("logging_", "log_level", "dataloader_", "save_", "eval_")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 from ..analysis.values import Analysis, ClaimVerdict, ConfigurationVerdict, EstimatedClaim
 from ..plain_text import spreadsheet_text
 from . import formats
-from .paper import PACKAGES, configuration_hash
+from .paper import PACKAGES, configuration_hash, published
 from .texts import wording
 
 COLUMNS = (
@@ -67,8 +67,8 @@ def _claim(analysis: Analysis, claim: ClaimVerdict) -> dict[str, Any]:
         "in_joint_verdict": claim.joint,
         "mean_value": claim.mean,
         "mean_verification": claim.verification,
-        "model": claim.model or analysis.settings.get("model"),
-        "base_model": claim.base_model or analysis.settings.get("model"),
+        "model": published(claim.model or analysis.settings.get("model")),
+        "base_model": published(claim.base_model or analysis.settings.get("model")),
         "source": claim.source,
     }
     if isinstance(claim, EstimatedClaim):

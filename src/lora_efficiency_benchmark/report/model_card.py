@@ -16,7 +16,7 @@ from ..plan import CONTROLLED, FULL
 from . import facts, formats
 from .claims_table import found_value
 from .markdown import escape
-from .paper import ClaimRow, claim_rows, conditions
+from .paper import ClaimRow, claim_rows, conditions, published
 from .texts import Wording, wording
 
 
@@ -68,7 +68,7 @@ def _front_matter(
     }
     if source is not None:
         result["source"] = {"name": "lora-efficiency-benchmark", "url": formats.clean(source)}
-    name = formats.clean(analysis.settings.get("model") or "") or say("paper.not_stated")
+    name = published(analysis.settings.get("model")) or say("paper.not_stated")
     index = [{"name": name, "results": [result]}] if result["metrics"] else []
     data = {"model-index": index} if index else {}
     return str(yaml.safe_dump(data, allow_unicode=True, sort_keys=False, width=math.inf))
@@ -78,7 +78,7 @@ def _dataset(analysis: Analysis) -> dict[str, Any]:
     name = (analysis.data or {}).get("name") or analysis.settings.get("dataset") or "not stated"
     if isinstance(name, Mapping):
         name = name.get("path") or "not stated"
-    shown = formats.clean(name)
+    shown = published(name)
     return {"type": shown, "name": shown, "split": "held-out"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +56,7 @@ def conditions(analysis: Analysis, say: Wording) -> list[tuple[str, str]]:
     """Name and value of what every figure depends on; what no record says is called not stated."""
     unknown = say("paper.not_stated")
     found = [
-        ("model", _text(analysis.settings.get("model"))),
+        ("model", published(analysis.settings.get("model"))),
         ("device", _device(analysis.environment, say)),
         ("data", _data(analysis, say)),
         ("training", _training(analysis.settings, say)),
@@ -69,6 +70,14 @@ def conditions(analysis: Analysis, say: Wording) -> list[tuple[str, str]]:
     if imported:
         found.append(("origin", say("paper.origin.imported", format=formats.clean(imported))))
     return [(say(f"paper.{name}"), formats.clean(value) or unknown) for name, value in found]
+
+
+def published(name: object) -> str:
+    """A name that may be printed: of a path on somebody's machine, its last part only."""
+    text = formats.clean(name or "")
+    if re.match(r"[/~.]|\\\\|[A-Za-z]:[/\\]", text):
+        return re.split(r"[/\\]", text.rstrip("/\\"))[-1]
+    return text
 
 
 def conditions_line(analysis: Analysis, say: Wording) -> str:
@@ -122,10 +131,6 @@ def _interval(claim: ClaimVerdict, found: ConfigurationVerdict, say: Wording) ->
     return f"[{low}, {high}]"
 
 
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)
-
-
 def _device(environment: Mapping[str, Any], say: Wording) -> str:
     device = environment.get("device") or {}
     if not device.get("name"):
@@ -145,7 +150,7 @@ def _data(analysis: Analysis, say: Wording) -> str:
     held_out = held_out or analysis.settings.get("evaluation_size")
     return say(
         "paper.data.value",
-        name=name or unknown,
+        name=published(name) or unknown,
         train=" / ".join(f"{size:,}" for size in sizes) or unknown,
         held_out=f"{held_out:,}" if held_out else unknown,
     )

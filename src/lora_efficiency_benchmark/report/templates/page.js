@@ -5,7 +5,7 @@
   const root = document.documentElement;
   const arms = JSON.parse(document.getElementById("arms").textContent);
   const tip = document.getElementById("tip");
-  const pages = {};
+  const pages = Object.create(null); // no inherited names: the address may ask for any
   const filter = { arms: null, sizes: null, off: {} }; // null: everything is shown
   const live = new Map(); // figure -> its view, once it was drawn by the library
 
