@@ -9,15 +9,14 @@ import math
 import random
 import re
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from command_line import call
 from factories import environment, fail, make_config, make_records
-from lora_efficiency_benchmark import cli
 from lora_efficiency_benchmark.analysis.comparing import (
     SCHEMA,
     RunInput,
@@ -452,15 +451,6 @@ def test_imported_results(tmp_path: Path) -> None:
     assert mixed.configurations == ()
     for language in LANGUAGES:
         assert "nan" not in render_comparison(mixed, language).lower()
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["lora-bench", *map(str, arguments)])
-    try:
-        cli.main()
-    except SystemExit as stop:
-        return int(str(stop.code))
-    return 0
 
 
 def test_the_document(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

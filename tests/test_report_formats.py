@@ -19,8 +19,8 @@ import pytest
 import yaml
 from huggingface_hub import EvalResult, ModelCard
 
+from command_line import call
 from factories import fail, make_config, make_entry, make_records
-from lora_efficiency_benchmark import cli
 from lora_efficiency_benchmark.analysis import analyze
 from lora_efficiency_benchmark.analysis.values import Analysis
 from lora_efficiency_benchmark.claims import load_claims
@@ -419,16 +419,6 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for record in make_records():
         store.write_record(record)
     return store.path
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Exit code of ``lora-bench`` in this process."""
-    monkeypatch.setattr(sys, "argv", ["lora-bench", *map(str, arguments)])
-    try:
-        cli.main()
-    except SystemExit as stop:
-        return int(str(stop.code))
-    return 0
 
 
 @pytest.mark.parametrize("name", ["html", "md", "latex", "csv", "card"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -234,8 +233,9 @@ def _once(asked: list[str] | None, usual: tuple[str, ...]) -> tuple[str, ...]:
 
 def _cores() -> int:
     """Cores that this process may use; ``_MOST_JOBS`` at most, as each holds half a GiB."""
-    allowed = getattr(os, "sched_getaffinity", None)
-    return min(_MOST_JOBS, len(allowed(0)) if allowed else os.cpu_count() or 1)
+    from .measure.environment import usable_cores
+
+    return min(_MOST_JOBS, usable_cores())
 
 
 def _check_folder(path: Path) -> None:

@@ -61,6 +61,11 @@ class PairedRatio:
         """Seeds."""
         return len(self.x)
 
+    def over(self, seeds: Sequence[int]) -> PairedRatio:
+        """The same over some of its seeds."""
+        x, y = ({s: side[s] for s in seeds} for side in (self.x, self.y))
+        return PairedRatio(x, y, self.documents, self.planned)
+
     @cached_property
     def mean_x(self) -> float:
         """Mean of x over seeds."""
@@ -123,7 +128,7 @@ def mean_of_ratios(ratios: Sequence[PairedRatio]) -> PairedRatio | None:
     the errors. Parts share seeds and documents, so nothing is treated as independent.
     """
     seeds = sorted(set.intersection(*(set(r.x) for r in ratios))) if ratios else []
-    parts = [_over(ratio, seeds) for ratio in ratios]
+    parts = [ratio.over(seeds) for ratio in ratios]
     if not seeds or any(part.mean_y <= 0 for part in parts):
         return None
     mean = math.fsum(part.value for part in parts) / len(parts)
@@ -145,11 +150,6 @@ def mean_of_ratios(ratios: Sequence[PairedRatio]) -> PairedRatio | None:
         ),
         planned=_mean_plan(parts),
     )
-
-
-def _over(ratio: PairedRatio, seeds: Sequence[int]) -> PairedRatio:
-    x, y = ({s: side[s] for s in seeds} for side in (ratio.x, ratio.y))
-    return PairedRatio(x, y, ratio.documents, ratio.planned)
 
 
 def _mean_plan(parts: Sequence[PairedRatio]) -> Moments:

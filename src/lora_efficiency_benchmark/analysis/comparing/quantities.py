@@ -111,7 +111,7 @@ def difference_of(a: Reading, b: Reading) -> PairedRatio | None:
     seeds = [s for s in a.by_seed.x if s in b.by_seed.x and _same_order(a, b, s)]
     if not seeds:
         return None
-    x, y = _over(a.by_seed, seeds), _over(b.by_seed, seeds)
+    x, y = a.by_seed.over(seeds), b.by_seed.over(seeds)
     if any(side.mean_y <= 0 for side in (x, y)):
         return None
     shift = y.value - x.value
@@ -154,11 +154,6 @@ def _texts(a: PairedRatio, b: PairedRatio, shift: float) -> tuple[Document, ...]
         Document(shift * p.tokens + second(q.x, q.y) - first(p.x, p.y), p.tokens, p.tokens)
         for p, q in zip(a.documents, b.documents, strict=True)
     )
-
-
-def _over(ratio: PairedRatio, seeds: Sequence[int]) -> PairedRatio:
-    x, y = ({s: side[s] for s in seeds} for side in (ratio.x, ratio.y))
-    return PairedRatio(x, y, ratio.documents, ratio.planned)
 
 
 def _same_order(a: Reading, b: Reading, seed: int) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...gpus import Gpu
+from ...plan import AS_PRACTISED, CONTROLLED
 from ..recording import Point
 from ..stream import Ints
 from .pieces import STEP
@@ -18,7 +19,6 @@ COLUMNS = (
     "full_trainable_parameters", "lora_trainable_parameters", "parameter_reduction_ratio", "gpu",
     "full_fits", "lora_fits",
 )  # fmt: skip
-CONTROLLED, AS_PRACTISED = "controlled", "as-practised"
 _FULL_PRECISION = "amp-bf16"  # of full fine-tuning, where the adapter's base is only frozen
 _FROZEN = ("bf16", "fp16", *QUANTIZED)
 
