@@ -21,7 +21,7 @@ from lora_efficiency_benchmark import LoRAEfficiencyBenchmark
 from lora_efficiency_benchmark.config import load_config
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
 from lora_efficiency_benchmark.plan import LORA, expand
-from lora_efficiency_benchmark.report.progress import Progress
+from lora_efficiency_benchmark.report.terminal.progress import Progress
 
 RESULTS = Path(__file__).parent / "results"
 FIGURES = ("peak_allocated_bytes", "peak_reserved_bytes", "device_used_bytes", "peak_phase")

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from factories import make_config, make_records
-from lora_efficiency_benchmark import benchmark, cli, cli_plan
+from lora_efficiency_benchmark import benchmark, cli
+from lora_efficiency_benchmark.cli import plan as cli_plan
 from lora_efficiency_benchmark.store import Store
 
 pytestmark = pytest.mark.usefixtures("close_log", "signals")

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from lora_efficiency_benchmark import cli_estimate
 from lora_efficiency_benchmark.cli import app
+from lora_efficiency_benchmark.cli import estimate as cli_estimate
 from lora_efficiency_benchmark.errors import ConfigError, LoraBenchError
 from lora_efficiency_benchmark.estimate.predict import CONTEXT_BYTES
 

@@ -39,7 +39,7 @@ from lora_efficiency_benchmark.analysis.contrasts import PairedRatio
 from lora_efficiency_benchmark.benchmark import read_folder
 from lora_efficiency_benchmark.claims import Claim, load_claims
 from lora_efficiency_benchmark.importing import import_results
-from lora_efficiency_benchmark.report.comparing import render_comparison
+from lora_efficiency_benchmark.report.terminal.comparing import render_comparison
 from lora_efficiency_benchmark.results import CellRecord
 from lora_efficiency_benchmark.store import Store
 from test_importing import FULL, R8, R16, peft_folder

@@ -14,7 +14,7 @@ from lora_efficiency_benchmark.analysis import Analysis, analyze
 from lora_efficiency_benchmark.claims import load_claims
 from lora_efficiency_benchmark.config import load_config
 from lora_efficiency_benchmark.language import Language
-from lora_efficiency_benchmark.report.html import render_html
+from lora_efficiency_benchmark.report.page import render_html
 from lora_efficiency_benchmark.report.terminal import render_terminal
 from lora_efficiency_benchmark.results import CellRecord
 from lora_efficiency_benchmark.search import planned_ids, remaining_cells

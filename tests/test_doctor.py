@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from lora_efficiency_benchmark import doctor
-from lora_efficiency_benchmark.doctor_checks import QUICK_BYTES, findings
-from lora_efficiency_benchmark.doctor_facts import (
+from lora_efficiency_benchmark.doctor.checks import QUICK_BYTES, findings
+from lora_efficiency_benchmark.doctor.facts import (
     NOT_INSTALLED,
     Finding,
     Graphics,

@@ -18,8 +18,8 @@ from lora_efficiency_benchmark.estimate.map.values import ModelMap, Request, wor
 from lora_efficiency_benchmark.estimate.predict import Predictor
 from lora_efficiency_benchmark.gpus import Gpu
 from lora_efficiency_benchmark.methods import parse_method
-from lora_efficiency_benchmark.report.explorer import render_explorer
-from lora_efficiency_benchmark.report.explorer_texts import EXPLORER_TEXTS
+from lora_efficiency_benchmark.report.page.explorer import render_explorer
+from lora_efficiency_benchmark.report.texts.explorer import EXPLORER_TEXTS
 from lora_efficiency_benchmark.units import GIB
 from map_cases import FIRST, made_map
 

@@ -24,7 +24,7 @@ from lora_efficiency_benchmark.cli import app
 from lora_efficiency_benchmark.errors import StoreError
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
 from lora_efficiency_benchmark.plan import Cell, expand
-from lora_efficiency_benchmark.report.progress import Progress
+from lora_efficiency_benchmark.report.terminal.progress import Progress
 from lora_efficiency_benchmark.results import CellRecord
 from lora_efficiency_benchmark.store import Store
 from lora_efficiency_benchmark.units import GIB

@@ -17,7 +17,7 @@ from lora_efficiency_benchmark.config import DEFAULT_MODEL, load_config
 from lora_efficiency_benchmark.errors import ConfigError, DataError
 from lora_efficiency_benchmark.plan import FULL
 from lora_efficiency_benchmark.starting import Data, Fit, Start, Step, Target, choose_fit
-from lora_efficiency_benchmark.starting_text import start_text
+from lora_efficiency_benchmark.starting.text import start_text
 from lora_efficiency_benchmark.units import GIB
 from lora_efficiency_benchmark.yaml_io import parse_yaml
 

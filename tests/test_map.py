@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from lora_efficiency_benchmark import cli_map
 from lora_efficiency_benchmark.cli import app
+from lora_efficiency_benchmark.cli import map as cli_map
 from lora_efficiency_benchmark.errors import ConfigError, LoraBenchError, ModelError
 from lora_efficiency_benchmark.estimate.map import flow
 from lora_efficiency_benchmark.estimate.map.flow import longest_length, map_model

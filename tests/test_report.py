@@ -28,13 +28,13 @@ from lora_efficiency_benchmark.report import (
     render_markdown,
     render_terminal,
 )
-from lora_efficiency_benchmark.report.arm_tables import quality_table
-from lora_efficiency_benchmark.report.figure_curves import curves_spec
-from lora_efficiency_benchmark.report.figure_sizes import sizes_spec
-from lora_efficiency_benchmark.report.filters import filter_groups
-from lora_efficiency_benchmark.report.html import figure_library
-from lora_efficiency_benchmark.report.other_model import other_model_table
-from lora_efficiency_benchmark.report.overview import claim_cards
+from lora_efficiency_benchmark.report.figures.curves import curves_spec
+from lora_efficiency_benchmark.report.figures.sizes import sizes_spec
+from lora_efficiency_benchmark.report.page import figure_library
+from lora_efficiency_benchmark.report.page.filters import filter_groups
+from lora_efficiency_benchmark.report.page.overview import claim_cards
+from lora_efficiency_benchmark.report.tables.arm_tables import quality_table
+from lora_efficiency_benchmark.report.tables.other_model import other_model_table
 from lora_efficiency_benchmark.report.texts import wording
 from lora_efficiency_benchmark.results import CellRecord
 

@@ -317,7 +317,7 @@ def test_comparing_hostile_folders(
 def test_json_says_the_same_with_escapes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lora_efficiency_benchmark.cli_output import print_json
+    from lora_efficiency_benchmark.cli.output import print_json
 
     values = {"値": EVIL, "half": "\ud800", "tag": "\U000e0041", "ja": "あ～　ー"}
     print_json(values)

@@ -25,7 +25,7 @@ from .language import Language, resolve_language
 from .plan import FULL, LORA, Cell, expand
 from .report.files import write_report
 from .report.live import LiveReport
-from .report.progress import warn
+from .report.terminal.progress import warn
 from .results import FAILED, OK, CellRecord, LoRAEfficiencyResult
 from .search import (
     folder_records,

@@ -6,8 +6,8 @@ from ..analysis import Analysis
 from ..language import Language
 from ..store import Store
 from .figures import render_figures
-from .html import render_html
 from .markdown import render_markdown
+from .page import render_html
 
 
 def write_report(store: Store, analysis: Analysis, language: Language) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 
 from ..analysis.values import Analysis
-from . import arm_tables, facts, formats
-from .claims_table import claims_table
-from .estimates import estimates_table, estimator_line, estimator_table
+from . import formats
 from .figures import build_figures
-from .matched import matched_table
-from .probes import forgetting_table, sample_tables
-from .rates import rates_note, rates_table
-from .tables import Line, Table
+from .tables import Line, Table, arm_tables, facts
+from .tables.claims import claims_table
+from .tables.estimates import estimates_table, estimator_line, estimator_table
+from .tables.matched import matched_table
+from .tables.probes import forgetting_table, sample_tables
+from .tables.rates import rates_note, rates_table
 from .texts import METHOD_KEYS, Wording, wording
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|#~!$@])")

@@ -1,0 +1,115 @@
+"""``lora-bench init`` (row 7): a first configuration for your model and device, with reasons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..config import DEFAULT_MODEL
+from ..errors import ConfigError
+from .output import Lang, choose_language, say
+from .sizes import Trust, plain_warnings
+
+if TYPE_CHECKING:
+    from ..starting import Start
+
+Model = Annotated[
+    str,
+    typer.Argument(help="A name from 'lora-bench models', Hub id, local folder or .gguf file"),
+]
+Output = Annotated[Path, typer.Option("-o", "--output", help="The file to write")]
+GpuName = Annotated[
+    str | None,
+    typer.Option(
+        "--gpu", help="A name such as RTX-4090, a size such as 24GiB, or cpu; default: this machine"
+    ),
+]
+Dataset = Annotated[
+    str | None,
+    typer.Option(help="Your texts: a file, a folder or a Hub id; default: generated Japanese"),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command()(init)
+
+
+def init(
+    model: Model = DEFAULT_MODEL,
+    output: Output = Path("config.yaml"),
+    gpu: GpuName = None,
+    dataset: Dataset = None,
+    force: Force = False,
+    trust_remote_code: Trust = False,
+    lang: Lang = None,
+) -> None:
+    """Write a first configuration for your model and GPU, the reason beside every value.
+
+    Batch, length and what else decides memory are chosen by the estimator so that full fine-tuning
+    fits, or LoRA alone where it cannot; the file says what was estimated. Nothing is trained.
+
+    Example: lora-bench init qwen2.5-1.5b --gpu RTX-4090 -o config.yaml
+    """
+    language = choose_language(lang)
+    _check_free(output, force)
+    say(language, "必要なメモリを推定しています", "estimating what steps need")
+    from ..starting import find_start
+    from ..starting.text import start_text
+
+    with plain_warnings():
+        start = find_start(model, gpu, dataset, trust_remote_code)
+    text = start_text(start, language, str(output))
+    _check_loads(text)
+    _write(output, text)
+    _print(start, output, language)
+
+
+def _check_free(output: Path, force: bool) -> None:
+    if output.is_dir():
+        raise ConfigError(f"{output}: is a folder; name a file with -o")
+    if output.exists() and not force:
+        raise ConfigError(f"{output}: is there already; --force replaces it, -o names another file")
+
+
+def _check_loads(text: str) -> None:
+    """What is written can be read: a model or a path may have any name."""
+    from ..config import load_config
+    from ..yaml_io import parse_yaml
+
+    load_config(parse_yaml(text))
+
+
+def _write(output: Path, text: str) -> None:
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{output}: cannot be written ({error.strerror or error})") from None
+
+
+def _print(start: Start, output: Path, language: str) -> None:
+    from ..units import to_gib
+
+    full, lora = to_gib(start.fit.full_bytes), to_gib(start.fit.lora_bytes)
+    limit, name = to_gib(start.target.limit_bytes), start.target.name
+    label = start.adapters[-1].label
+    if start.fit.full_fits:
+        ja, en = "どちらも収まります", "both fit"
+    else:
+        ja, en = "収まるのは LoRA だけです", "only LoRA fits"
+    say(
+        language,
+        f"推定: フル {full:.1f} GiB、{label} {lora:.1f} GiB、上限 {limit:.1f} GiB ({name})。{ja}。",
+        f"ESTIMATED: full {full:.1f} GiB, {label} {lora:.1f} GiB, limit {limit:.1f} GiB "
+        f"({name}): {en}.",
+        err=False,
+    )
+    say(
+        language,
+        f"{output} に書きました。次: lora-bench plan {output}",
+        f"Written to {output}. Next: lora-bench plan {output}",
+        err=False,
+    )

@@ -1,0 +1,128 @@
+"""``lora-bench plan`` (row 7): the cells of a configuration, what they need, how long they take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from .configuration import Config, Preset, Settings, configuration
+from .output import Json, Lang, choose_language, print_json, say
+
+if TYPE_CHECKING:
+    from ..plan import Cell
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One line of the plan: a cell, or the trials of one arm."""
+
+    cell: Cell
+    count: int
+    seconds: float  # of all of them
+    peak: int | None  # bytes, estimated
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command()(plan)
+
+
+def plan(
+    config: Config = None,
+    preset: Preset = None,
+    settings: Settings = None,
+    as_json: Json = False,
+    lang: Lang = None,
+) -> None:
+    """The cells of a configuration: forecast of their time, estimated memory; nothing runs.
+
+    Default: the preset 'quick'. --json lists every cell with all of its settings.
+
+    Example: lora-bench plan --preset fair --set seeds=5
+    """
+    from ..claims import load_claims
+    from ..forecast import forecast_seconds, reference_speed
+    from ..search import remaining_cells
+
+    language = choose_language(lang)
+    asked = configuration(config, preset, settings)
+    load_claims(asked.claims)
+    cells = remaining_cells(asked, [])
+    seconds, peaks = [forecast_seconds(cell) for cell in cells], _estimated_peaks(cells, language)
+    if as_json:
+        rows = [
+            {"id": cell.id, "label": cell.label, **cell.to_dict(), "forecast_seconds": value,
+             "estimated_peak_bytes": peak}
+            for cell, value, peak in zip(cells, seconds, peaks, strict=True)
+        ]  # fmt: skip
+        print_json({"cells": rows, "forecast_seconds": sum(seconds), "speed": reference_speed()})
+        return
+    several = len({cell.model_name for cell in cells}) > 1
+    for line in _folded(cells, seconds, peaks):
+        typer.echo(_text(line, several, language))
+    _print_total(len(cells), sum(seconds), language)
+
+
+def _folded(
+    cells: Sequence[Cell], seconds: Sequence[float], peaks: Sequence[int | None]
+) -> list[_Line]:
+    """A line a cell; the trials of an arm, whose rates the search decides on the way, are one."""
+    lines: dict[str, _Line] = {}
+    for cell, value, peak in zip(cells, seconds, peaks, strict=True):
+        known = lines.get(cell.id) if cell.kind == "trial" else None
+        count, sum_ = (known.count, known.seconds) if known else (0, 0.0)
+        lines[cell.id] = _Line(cell, count + 1, sum_ + value, peak)
+    return list(lines.values())
+
+
+def _text(line: _Line, several: bool, language: str) -> str:
+    from ..units import format_duration
+
+    cell = line.cell
+    name = f"{Path(cell.model_name).name:20} " if several else ""
+    which = f"seed {cell.seed}"
+    if cell.kind == "trial":
+        which = f"{line.count} 回" if language == "ja" else f"{line.count} trials"
+    return (
+        f"{cell.kind:7} {name}{cell.label:18} {cell.reading:12} {cell.precision:9} "
+        f"n={cell.dataset_size:<6} {which:9}  {format_duration(line.seconds):>8}"
+        f"  {_estimated(line.peak, language)}".rstrip()
+    )
+
+
+def _print_total(count: int, seconds: float, language: str) -> None:
+    from ..forecast import reference_speed
+    from ..units import format_duration
+
+    machine, total = reference_speed()["machine"], format_duration(seconds)
+    say(
+        language,
+        f"{count} セル、合計 約 {total} (予測。基準機: {machine}、SmolLM2-135M での実測から)",
+        f"{count} cells, about {total} in all (forecast from a run of SmolLM2-135M on {machine})",
+        err=False,
+    )
+
+
+def _estimated_peaks(cells: Sequence[Cell], language: str) -> list[int | None]:
+    """Predicted peak of each cell in bytes; why there is none is said once."""
+    from ..foresight import UNTRACEABLE, plan_estimates
+
+    found = plan_estimates(cells)
+    reasons = list(dict.fromkeys(e[UNTRACEABLE] for e in found.values() if UNTRACEABLE in e))
+    if reasons:
+        text = "; ".join(reasons)
+        say(language, f"メモリを推定できません: {text}", f"memory is not estimated: {text}")
+    return [found.get(cell.id, {}).get("peak_allocated_bytes") for cell in cells]
+
+
+def _estimated(peak: int | None, language: str) -> str:
+    from ..units import GIB, to_gib, to_mib
+
+    if peak is None:
+        return ""
+    size = f"{to_mib(peak):.0f} MiB" if peak < GIB else f"{to_gib(peak):.2f} GiB"
+    return f"{size:>9} {'推定' if language == 'ja' else 'estimated'}"

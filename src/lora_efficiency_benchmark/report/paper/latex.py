@@ -1,0 +1,179 @@
+"""The claims and the arms as LaTeX tables (row 6): booktabs, conditions in the caption.
+
+Everything that comes from outside (names of models, labels, reasons) goes through ``escape``, which
+leaves no character that TeX takes for a command, and no line break that would end a comment.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from ...analysis.values import Analysis, ArmSummary, ClaimVerdict
+from ...plan import AS_PRACTISED, CONTROLLED, FULL
+from ...units import to_gib
+from .. import formats
+from ..tables import arm_name, memory_block, unique_arms
+from ..tables.claims import condition
+from ..texts import Wording, wording
+from . import ClaimRow, claim_rows, conditions_line, joint_rows, mean_row, thresholds
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "#": r"\#", "$": r"\$", "%": r"\%",
+    "&": r"\&", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}", "'": "{'}", "-": "{-}", "[": "{[}", "]": "{]}",
+    "±": r"$\pm$", "÷": r"$\div$", "×": r"$\times$", "·": r"$\cdot$", "…": r"\dots{}",
+}  # fmt: skip
+_LATIN = 0x17F  # the last code point that pdflatex has in its usual fonts
+_PACKAGES = r"\usepackage{booktabs} \usepackage[T1]{fontenc} \usepackage{textcomp}"
+_WIDE_PACKAGES = r"\usepackage{booktabs} \usepackage{luatexja}"
+
+
+def escape(text: object) -> str:
+    """One line of plain text for TeX; brackets and hyphens are only themselves."""
+    return "".join(_SPECIAL.get(character, character) for character in formats.clean(text))
+
+
+def render_latex(analysis: Analysis, language: str) -> str:
+    """Three tables: the claims, quality per arm, and what each arm costs."""
+    say = wording(language)
+    tables = [_claims(analysis, say)]
+    if analysis.arms:
+        tables += [_quality(analysis, say), _cost(analysis, say)]
+    body = "\n\n".join(tables)
+    wide = any(ord(character) > _LATIN for character in body)
+    head = [say("paper.latex.head", packages=_WIDE_PACKAGES if wide else _PACKAGES)]
+    head += [say("paper.latex.japanese")] if wide else []
+    return "\n".join(f"% {line}" for line in head) + f"\n{body}\n"
+
+
+def _claims(analysis: Analysis, say: Wording) -> str:
+    keys = ("configuration", "texts", "value", "interval", "seeds", "verdict")
+    groups = [_claim_group(analysis, claim, say) for claim in analysis.claims]
+    joint = [_line(row) for row in joint_rows(analysis, say)]
+    if joint:
+        groups.append([_heading(f"\\textbf{{{escape(say('paper.joint'))}}}"), *joint])
+    lines = "\n\\midrule\n".join("\n".join(group) for group in groups)
+    sentence = analysis.joint.sentence[say.language].rstrip(".。")
+    line = conditions_line(analysis, say)
+    caption = say("paper.claims.caption", sentence=sentence, conditions=line)
+    joined = caption + ("" if say.language == "ja" else " ") + say("paper.claims.rules")
+    columns = [say(f"paper.column.{key}") for key in keys]
+    return _table(joined, "lora-claims", "llrlrl", columns, lines or _empty(say))
+
+
+def _claim_group(analysis: Analysis, claim: ClaimVerdict, say: Wording) -> list[str]:
+    name = f"\\textbf{{{escape(claim.text[say.language])}}} ({escape(thresholds(claim, say))})"
+    where = f"{say(f'metric.{claim.metric}')} · {condition(analysis, claim, say)}"
+    head = [_heading(name), _heading(escape(where))]
+    rows = [*claim_rows(claim, say), mean_row(claim, say)]
+    return head + [_line(row) for row in rows]
+
+
+def _line(row: ClaimRow) -> str:
+    cells = (row.configuration, row.texts, row.value, row.interval, row.seeds, row.verdict)
+    return _row(cells)
+
+
+def _heading(latex: str) -> str:
+    """A line over all columns; ``latex`` is escaped already."""
+    return rf"\multicolumn{{6}}{{@{{}}p{{0.95\linewidth}}@{{}}}}{{\raggedright {latex}}} \\"
+
+
+def _quality(analysis: Analysis, say: Wording) -> str:
+    keys = ("configuration", "texts", "seeds", "loss", "bits", "gain", "rate")
+    rows = [_quality_row(arm, say) for arm in analysis.arms]
+    caption = say("paper.quality.caption", conditions=conditions_line(analysis, say))
+    columns = [say(f"paper.column.{key}") for key in keys]
+    return _table(caption, "lora-quality", "lrrrrrr", columns, "\n".join(rows))
+
+
+def _quality_row(arm: ArmSummary, say: Wording) -> str:
+    return _row(
+        (
+            arm_name(arm, say),
+            formats.count(arm.dataset_size or None, say),
+            str(len(arm.eval_losses)),
+            spread(arm.eval_losses, 3, say),
+            formats.decimals(arm.bits_per_byte, 3, say),
+            say("reference")
+            if arm.training_method == FULL
+            else formats.percent(arm.gain_retention, say),
+            formats.rate(arm.learning_rate, say),
+        )
+    )
+
+
+def _cost(analysis: Analysis, say: Wording) -> str:
+    keys = ("configuration", "trainable", "reduction", "controlled", "as-practised", "time")
+    rows = [_cost_row(analysis, arm, say) for arm in unique_arms(analysis)]
+    caption = say("paper.cost.caption", conditions=conditions_line(analysis, say))
+    columns = [say(f"paper.column.{key}") for key in keys]
+    return _table(caption, "lora-cost", "lrrrrr", columns, "\n".join(rows))
+
+
+def _cost_row(analysis: Analysis, arm: ArmSummary, say: Wording) -> str:
+    metric = "parameter_reduction_ratio"
+    return _row(
+        (
+            arm_name(arm, say),
+            formats.count(arm.trainable_parameters or None, say),
+            say("reference")
+            if arm.training_method == FULL
+            else formats.metric_value(metric, arm.parameter_reduction_ratio, say),
+            _gib(arm, CONTROLLED, say),
+            _gib(arm, AS_PRACTISED, say),
+            _seconds(analysis, arm, say),
+        )
+    )
+
+
+def _seconds(analysis: Analysis, arm: ArmSummary, say: Wording) -> str:
+    """Of every data size of this arm, as time follows from steps and texts."""
+    same = [other for other in analysis.arms if other.label == arm.label]
+    return " / ".join(spread(other.train_seconds, 1, say) for other in same)
+
+
+def _gib(arm: ArmSummary, reading: str, say: Wording) -> str:
+    peak = (memory_block(arm, reading) or {}).get("peak_allocated_bytes")
+    return formats.decimals(None if peak is None else to_gib(peak), 2, say)
+
+
+def spread(values: Sequence[float], places: int, say: Wording) -> str:
+    """``1.970``, or ``1.970 ± 0.004`` (standard deviation, n - 1) where there are several."""
+    if not values:
+        return say("not_measured")
+    mean = math.fsum(values) / len(values)
+    shown = formats.decimals(mean, places, say)
+    if len(values) < 2 or not math.isfinite(mean):
+        return shown
+    variance = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+    return f"{shown} ± {math.sqrt(variance):.{places}f}"
+
+
+def _row(cells: Iterable[str]) -> str:
+    return " & ".join(escape(cell) for cell in cells) + r" \\"
+
+
+def _empty(say: Wording) -> str:
+    return _heading(escape(say("paper.none")))
+
+
+def _table(caption: str, label: str, shape: str, columns: Sequence[str], lines: str) -> str:
+    return "\n".join(
+        (
+            r"\begin{table}[t]",
+            r"\centering\footnotesize",
+            rf"\caption{{{escape(caption)}}}",
+            rf"\label{{tab:{label}}}",
+            rf"\begin{{tabular}}{{{shape}}}",
+            r"\toprule",
+            _row(columns),
+            r"\midrule",
+            lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+        )
+    )

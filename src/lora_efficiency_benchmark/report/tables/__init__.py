@@ -1,0 +1,116 @@
+"""What report tables are made of (row 6): html and markdown show the same ones.
+
+A table cell is a tuple of ``Line``; a line knows the records behind it, so that a number can link
+to where it came from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ...analysis.values import Analysis, ArmSummary
+from ...plan import AS_PRACTISED, CONTROLLED, FULL
+from .. import formats
+from ..texts import Wording
+
+READINGS = (CONTROLLED, AS_PRACTISED)
+PARTS = (
+    "weights", "adapter", "gradients", "optimizer", "activations", "logits_and_loss", "temporaries",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table cell."""
+
+    text: str
+    cells: tuple[str, ...] = ()  # ids of the records behind it
+    verdict: str | None = None  # VERIFIED, ...: shown as a label
+    quiet: bool = False  # less important: smaller
+    heading: bool = False  # names the lines below it
+
+
+Cell = tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns and rows; the first column names the row."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    keys: tuple[dict[str, Any], ...] = ()
+    """``filter_keys`` of each row, where the rows are arms that the page can filter."""
+
+
+def line(text: str, *cells: str, quiet: bool = False) -> Cell:
+    """A table cell of one line."""
+    return (Line(formats.clean(text), cells, quiet=quiet),)
+
+
+def arm_name(arm: ArmSummary, say: Wording) -> str:
+    """``full`` in the reader's language, or the adapter's label."""
+    return say("full") if arm.training_method == FULL else formats.clean(arm.label)
+
+
+def sized_name(arm: ArmSummary, analysis: Analysis, say: Wording) -> str:
+    """The arm's name, with its number of texts where several were tested."""
+    if len({other.dataset_size for other in analysis.arms}) < 2:
+        return arm_name(arm, say)
+    return f"{arm_name(arm, say)} · {say('texts', n=f'{arm.dataset_size:,}')}"
+
+
+def filter_keys(arm: ArmSummary) -> dict[str, Any]:
+    """What the page filters by: ``size``, and ``label``, which full fine-tuning has none of."""
+    label = {} if arm.training_method == FULL else {"label": formats.clean(arm.label)}
+    return {**label, "size": arm.dataset_size}
+
+
+def unique_arms(analysis: Analysis) -> list[ArmSummary]:
+    """One arm a label: for what does not depend on the data size (the one with most memory)."""
+    best: dict[str, ArmSummary] = {}
+    for arm in analysis.arms:
+        if arm.label not in best or len(arm.memory) > len(best[arm.label].memory):
+            best[arm.label] = arm
+    return list(best.values())
+
+
+def full_arm(analysis: Analysis, size: int | None = None) -> ArmSummary | None:
+    """The full fine-tuning arm, of one data size if given."""
+    arms = [arm for arm in analysis.arms if arm.training_method == FULL]
+    return next((arm for arm in arms if size is None or arm.dataset_size == size), None)
+
+
+def memory_block(arm: ArmSummary, reading: str) -> dict[str, Any] | None:
+    """Memory of one reading. For full fine-tuning both are the same: one cell stands for both."""
+    if reading == AS_PRACTISED and arm.training_method == FULL:
+        return arm.memory.get(reading) or arm.memory.get(CONTROLLED)
+    return arm.memory.get(reading)
+
+
+def memory_times(arm: ArmSummary, reading: str, say: Wording) -> str:
+    """Full's peak over this arm's, in words; empty for full itself and where there is none."""
+    value = arm.memory_ratio.get(reading)
+    if value is None or arm.training_method == FULL:
+        return ""
+    bound = arm.memory_ratio_bound.get(reading)
+    return formats.bounded(formats.ratio(value, say), bound, say)
+
+
+def memory_cells(analysis: Analysis, arm: ArmSummary, reading: str) -> tuple[str, ...]:
+    """Ids of the memory records of one reading, as the claims name them."""
+    own = tuple(cell for cell in arm.cells if cell.startswith("memory-"))
+    for claim in analysis.claims:
+        if claim.metric == "memory_reduction_ratio" and claim.precision == reading:
+            named = {cell for found in claim.per_configuration for cell in found.cells}
+            chosen = tuple(cell for cell in own if cell in named)
+            if chosen:
+                return chosen
+    return own
+
+
+def train_cells(arm: ArmSummary) -> tuple[str, ...]:
+    """Ids of the training records of an arm, one a seed."""
+    return tuple(cell for cell in arm.cells if cell.startswith("train-"))
