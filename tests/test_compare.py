@@ -149,7 +149,7 @@ def test_a_difference_inside_its_interval_is_not_claimed() -> None:
     assert loss.interval[0] < 0 < loss.interval[1]
     entry = next(c for c in found.configurations if c.configuration == ARM)
     assert "not shown to differ: " in entry.sentence["en"]
-    assert "差は示されていない" in entry.sentence["ja"]
+    assert "差は示されていません" in entry.sentence["ja"]
 
 
 def test_one_seed_shows_no_difference() -> None:

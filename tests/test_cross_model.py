@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import functools
+import io
+import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from factories import evaluation, make_config, make_records
+from factories import DOCUMENT_BYTES, DOCUMENT_TOKENS, evaluation, make_config, make_records
 from lora_efficiency_benchmark import LoRABenchmarkConfig, LoRAEfficiencyBenchmark
 from lora_efficiency_benchmark.analysis import Analysis, analyze
+from lora_efficiency_benchmark.analysis.cross_model import short_names
+from lora_efficiency_benchmark.analysis.wording import phrase
 from lora_efficiency_benchmark.claims import load_claims
 from lora_efficiency_benchmark.config import load_config
 from lora_efficiency_benchmark.language import Language
-from lora_efficiency_benchmark.report.page import render_html
-from lora_efficiency_benchmark.report.terminal import render_terminal
+from lora_efficiency_benchmark.report import (
+    render_figures,
+    render_html,
+    render_markdown,
+    render_terminal,
+)
+from lora_efficiency_benchmark.report.figures.across import across_spec
+from lora_efficiency_benchmark.report.figures.curves import curves_spec
+from lora_efficiency_benchmark.report.figures.quality import quality_spec
+from lora_efficiency_benchmark.report.figures.sizes import sizes_spec
+from lora_efficiency_benchmark.report.page.overview import claim_cards
+from lora_efficiency_benchmark.report.paper.csv_table import render_csv
+from lora_efficiency_benchmark.report.paper.latex import render_latex
+from lora_efficiency_benchmark.report.paper.model_card import render_card
+from lora_efficiency_benchmark.report.tables.arm_tables import (
+    across_table,
+    breakdown_table,
+    memory_table,
+    quality_table,
+    time_table,
+)
+from lora_efficiency_benchmark.report.tables.estimates import estimator_table
+from lora_efficiency_benchmark.report.texts import wording
 from lora_efficiency_benchmark.results import CellRecord
 from lora_efficiency_benchmark.search import planned_ids, remaining_cells
 
@@ -177,6 +205,293 @@ def test_the_report_names_both_models(language: str, words: str) -> None:
         records_of(two_models(seeds=3), {"base": 3.2, "full": 2.4}, 3), CLAIMS, base_model="small"
     )
     assert words in render_html(found, language)
+
+
+# ---- what reports show of the other model --------------------------------------------------------
+
+TWO_ARMS = [
+    *ARM,
+    {"r": 16, "alpha": 32, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]},
+]
+
+
+@functools.cache
+def both_models() -> Analysis:
+    """Two LoRA arms, two data sizes; the smaller model makes half as many tokens of the texts."""
+    config = two_models(seeds=2, dataset_sizes=[500, 2000], lora_configurations=TWO_ARMS)
+    return analyze(
+        [recounted(r) for r in records_of(config, {"base": 3.2, "full": 2.4}, 2)],
+        CLAIMS,
+        base_model="small",
+    )
+
+
+def recounted(record: CellRecord) -> CellRecord:
+    """Half the tokens at twice the loss: the same nats, so the same bits per byte."""
+    if record.cell.model_name != "small" or not record.evaluation:
+        return record
+    block = record.evaluation
+    for document in block["documents"]:
+        document["tokens"] //= 2
+    block["tokens"] //= 2
+    block["loss"] *= 2
+    for point in (record.training or {}).get("evaluation_curve", ()):
+        point["loss"] *= 2
+    return record
+
+
+def bits(loss: float) -> float:
+    return loss * DOCUMENT_TOKENS / math.log(2) / DOCUMENT_BYTES
+
+
+def rows_of(spec: Any) -> list[dict[str, Any]]:
+    """The data of every layer and panel of a specification."""
+    if isinstance(spec, list):
+        return [row for part in spec for row in rows_of(part)]
+    if not isinstance(spec, dict):
+        return []
+    own = spec.get("data", {}).get("values", [])
+    return [*own, *(row for value in spec.values() for row in rows_of(value) if value is not own)]
+
+
+def names_in(table: Any) -> list[str]:
+    return [row[0][0].text for row in table.rows]
+
+
+def test_the_reference_arm_is_full_fine_tuning_of_the_other_model() -> None:
+    found = both_models()
+    assert [(a.model, a.label, a.dataset_size) for a in found.reference_arms] == [
+        ("small", "full", 500),
+        ("small", "full", 2000),
+    ]
+    assert {a.model for a in found.arms} == {"large"}
+    assert found.across is not None
+    lora = [a for a in found.across.arms if a.adapter is not None]
+    assert {a.model for a in lora} == {"large"}
+    for arm in lora:
+        kept = (3.2 - 2.0) / (3.2 - 2.4) if arm.label == "r=4 q,v" else None
+        assert arm.performance_retention is None
+        assert kept is None or arm.gain_retention == pytest.approx(kept, rel=0.01)
+        assert arm.memory_ratio["controlled"] < 1
+    json.dumps(found.to_dict())
+    assert found.to_dict()["across"]["base_model"] == "small"
+
+
+def test_one_model_has_no_reference_arm() -> None:
+    found = analyze(make_records(), CLAIMS)
+    assert found.across is None
+    assert found.reference_arms == ()
+    assert {arm.model for arm in found.arms} == {""}
+    assert across_spec(found, wording("en")) is None
+    assert not across_table(found, wording("en")).rows
+    assert "across" not in render_latex(found, "en")
+    assert 'id="across"' not in render_html(found, "en")
+
+
+@pytest.mark.parametrize(("language", "other"), [("en", "full · small"), ("ja", "フル · small")])
+def test_every_table_of_arms_names_the_other_model(language: str, other: str) -> None:
+    found, say = both_models(), wording(language)
+    own = other.replace("small", "large")
+    for table, times in (
+        (quality_table(found, say), 2),
+        (time_table(found, say), 2),
+        (memory_table(found, say), 1),
+        (breakdown_table(found, say), 2),
+    ):
+        names = names_in(table)
+        assert names.count(other) == names.count(own) == times, table.title
+        for row, keys in zip(table.rows, table.keys, strict=True):
+            if row[0][0].text == other:
+                assert "label" not in keys, "no filter of LoRA arms hides it"
+    assert names_in(across_table(found, say)).count(other) == 2
+    assert own not in names_in(across_table(found, say))
+
+
+def test_the_other_model_has_no_ratio_to_this_one() -> None:
+    found, say = both_models(), wording("en")
+    quality = next(r for r in quality_table(found, say).rows if r[0][0].text == "full · small")
+    assert [cell[0].text for cell in quality[5:7]] == ["reference across models", "not comparable"]
+    time = next(r for r in time_table(found, say).rows if r[0][0].text == "full · small")
+    assert time[3][0].text == time[6][0].text == "reference across models"
+    memory = next(r for r in memory_table(found, say).rows if r[0][0].text == "full · small")
+    assert memory[1][0].text == "30,000,000"
+    assert memory[3][0].text == "reference across models"
+    assert memory[4][0].text == "819.2 MiB"
+
+
+def test_the_table_across_models_has_the_ratios_of_the_claims() -> None:
+    found, say = both_models(), wording("en")
+    rows = {(r[0][0].text, r[1][0].text): r for r in across_table(found, say).rows}
+    row = rows["r=4 q,v", "2,000"]
+    assert row[3][0].text == "130x"
+    assert [line.text for line in row[4]] == ["1.58 GiB", "0.51x"]
+    assert row[8][0].text == f"{found.across.arms[-2].bits_per_byte:.3f}"  # type: ignore[union-attr]
+    assert row[9][0].text == "150%"
+    assert rows["full · small", "500"][9][0].text == "reference"
+
+
+def test_losses_per_token_of_two_models_share_no_axis() -> None:
+    found, say = both_models(), wording("en")
+    curves = curves_spec(found, say)
+    assert curves is not None
+    rows = rows_of(curves)
+    assert rows
+    assert not [row for row in rows if "small" in row["panel"]]
+    assert max(loss for row in rows for loss in row["loss"]) < 4.8, "2 x 2.4: the other's units"
+    sizes = sizes_spec(found, say)
+    assert sizes is not None
+    assert not [row for row in rows_of(sizes) if "small" in row["arm"]]
+
+
+def test_curves_of_both_models_are_drawn_in_bits_per_byte() -> None:
+    spec = across_spec(both_models(), wording("en"))
+    assert spec is not None
+    at = {(r["arm"], r["size"], r["step"]): r["bits"] for r in rows_of(spec)}
+    assert at["full · small", 500, 0] == pytest.approx(bits(3.2), abs=1e-3)
+    assert at["full · small", 500, 24] == pytest.approx(bits(2.4), abs=2e-3)
+    assert at["r=4 q,v", 2000, 0] == pytest.approx(bits(2.85), abs=1e-3)
+    assert at["r=4 q,v", 2000, 24] == pytest.approx(bits(2.0), abs=2e-3)
+    assert {arm for arm, _, _ in at} == {"full · small", "r=4 q,v", "r=16 q,k,v,o"}
+
+
+def test_shares_of_two_gains_stand_in_panels_of_their_own() -> None:
+    spec = quality_spec(both_models(), wording("en"))
+    assert spec is not None
+    titles = [panel["title"] for panel in spec["vconcat"]]
+    assert titles == [
+        "large with itself · 500 training texts",
+        "large with itself · 2,000 training texts",
+        "full small / LoRA large · 500 training texts",
+        "full small / LoRA large · 2,000 training texts",
+    ]
+    for panel, title in zip(spec["vconcat"], titles, strict=True):
+        names = {row["tip"][0] for row in rows_of(panel) if "tip" in row}
+        across = title.startswith("full small")
+        assert ("full · small" in names) == across
+        assert ("full · large" in names) != across
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_figures_name_the_other_model_in_text(language: str) -> None:
+    figures = render_figures(both_models(), language)
+    assert set(figures) == {
+        "quality.svg", "memory.svg", "curves.svg", "time.svg", "sizes.svg", "across.svg",
+    }  # fmt: skip
+    for name in ("quality", "memory", "time", "across"):
+        assert "· small" in figures[f"{name}.svg"], name
+    assert "small" not in figures["curves.svg"]
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_every_format_says_which_two_models_met(language: Language) -> None:
+    found = both_models()
+    assert found.across is not None
+    sentence = found.across.sentence[language]
+    assert "small" in sentence
+    assert "large" in sentence
+    page = render_html(found, language)
+    head = page[page.index("<body>") : page.index('id="claims"')]
+    assert sentence in head, "on the first screen"
+    assert '<section id="across">' in page
+    for card in claim_cards(found, wording(language)):
+        assert bool(card.models) == (not card.joint and "small" in card.condition)
+    assert sentence in " ".join(render_terminal(found, language, 400).splitlines())
+    markdown, card = render_markdown(found, language), render_card(found, language)
+    for text in (markdown, card):
+        assert sentence.split("(")[0].strip() in text
+    rows = [line for line in card.splitlines() if line.startswith("|")]
+    assert len(rows) == len(set(rows)), "no claim stands there twice under one name"
+    latex = render_latex(found, language)
+    assert latex.count(r"\end{table}") == 4
+    assert r"\label{tab:lora-across}" in latex
+    assert latex.count(r"$\cdot$ small") >= 4
+
+
+def test_the_csv_names_both_models() -> None:
+    rows = list(csv.DictReader(io.StringIO(render_csv(both_models(), "en"), newline="")))
+    pairs = {(r["comparison"], r["model"], r["base_model"]) for r in rows}
+    assert pairs == {("same-model", "large", "large"), ("cross-model", "large", "small")}
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_terminal_of_two_models_fits(language: Language, width: int) -> None:
+    from rich.cells import cell_len
+
+    *lines, _ = render_terminal(both_models(), language, width).splitlines()
+    assert max(map(cell_len, lines)) <= width
+
+
+def test_the_estimates_of_both_models_are_told_apart() -> None:
+    def estimated(record: CellRecord) -> CellRecord:
+        if record.memory:
+            record.estimate = {"peak_allocated_bytes": record.memory["peak_allocated_bytes"]}
+        return record
+
+    records = records_of(two_models(seeds=1), {"base": 3.2, "full": 2.4}, 1)
+    found = analyze([estimated(r) for r in records], CLAIMS, base_model="small")
+    names = names_in(estimator_table(found, wording("en")))
+    assert sorted(set(names)) == ["full · large", "full · small", "r=4 q,v"]
+    alone = analyze([estimated(r) for r in make_records()], CLAIMS)
+    assert "full" in names_in(estimator_table(alone, wording("en")))
+
+
+def test_hostile_model_names_stay_text() -> None:
+    hostile = "</script><b>\\input{x}|`&%$#\x1b[31m"
+
+    def renamed(record: CellRecord) -> CellRecord:
+        if record.cell.model_name != "small":
+            return record
+        return dataclasses.replace(
+            record, cell=dataclasses.replace(record.cell, model_name=hostile)
+        )
+
+    records = records_of(two_models(seeds=2), {"base": 3.2, "full": 2.4}, 2)
+    found = analyze([renamed(r) for r in records], CLAIMS, base_model=hostile)
+    assert found.reference_arms
+    page = render_html(found, "en")
+    assert "<b>" not in page.split('id="figure-library"')[0].split("<style>")[0]
+    body = page[page.index("<body>") : page.index('id="arms"')]
+    assert "</script><b>" not in body
+    assert "<b>" not in render_markdown(found, "en")
+    assert r"\input" not in render_latex(found, "en")
+    assert "\x1b" not in render_terminal(found, "en") + page + render_markdown(found, "en")
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (("org/large", "org/small"), ("large", "small")),
+        (("/home/a/run/model", "/home/b/run/model"), ("a/run/model", "b/run/model")),
+        (("C:\\models\\a", "C:\\models\\b"), ("a", "b")),
+        (("same", "same"), ("same", "same")),
+        (("", "small"), ("", "small")),
+        (("model", "org/model"), ("model", "org/model")),
+    ],
+)
+def test_short_names_still_differ(names: tuple[str, str], short: tuple[str, str]) -> None:
+    assert short_names(*names) == short
+
+
+def test_what_grew_is_not_called_reduced() -> None:
+    assert phrase(0.5, "memory_reduction_ratio").en == "memory up 2.00x"
+    assert phrase(0.5, "memory_reduction_ratio").ja == "メモリ増加2.00倍"
+    assert phrase(1.65, "memory_reduction_ratio").en == "memory down 1.65x"
+    assert phrase(0.5, "memory_reduction_ratio", "upper").en == "memory down under 0.50x"
+    assert phrase(0.5, "gain_retention").en == "gain kept 50%"
+
+
+def test_a_smaller_model_without_results_is_still_named() -> None:
+    records = records_of(two_models(seeds=2), {"base": 3.2, "full": 2.4}, 2)
+    only_memory = [r for r in records if r.cell.model_name != "small" or r.cell.kind == "memory"]
+    found = analyze(only_memory, CLAIMS, base_model="small")
+    assert found.across is not None
+    for language in ("en", "ja"):
+        for text in (render_html(found, language), render_markdown(found, language)):
+            assert "small" in text
+        render_latex(found, language)
+        render_card(found, language)
+    assert "full · small" in names_in(memory_table(found, wording("en")))
 
 
 @pytest.mark.slow

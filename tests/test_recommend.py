@@ -381,7 +381,7 @@ def test_do_not_use_lora() -> None:
     found = from_records(losses=BAD)
     assert (found.decision.verification, chosen(found)) == (RECOMMENDED, "full")
     assert found.sentence.en.startswith("Do not use LoRA here: no LoRA setting of 4 meets")
-    assert found.sentence.ja.startswith("ここではLoRAを使わない: ")
+    assert found.sentence.ja.startswith("ここではLoRAを使わないでください。")
     assert "within the limits?" in render_recommendation(found, "en")
 
 
@@ -391,7 +391,7 @@ def test_nothing_qualifies() -> None:
     assert found.decision.verification == NONE
     assert found.sentence.en.startswith("No setting meets the limits (at least 95%")
     assert "at most 1.60 GiB" in found.sentence.en
-    assert "を満たす設定はない" in found.sentence.ja
+    assert "を満たす設定はありません" in found.sentence.ja
     assert found.to_dict()["answer"]["closest"] == chosen(found)
 
 
@@ -594,7 +594,7 @@ def test_full_alone_says_nothing_about_lora() -> None:
     found = from_records(change=lambda r: r if r.cell.adapter is None else None)
     assert found.decision.verification == UNDECIDED
     assert "no LoRA setting was measured" in found.sentence.en
-    assert "LoRAの測定がない" in found.sentence.ja
+    assert "LoRAの測定がありません" in found.sentence.ja
 
 
 # ---- front, pivot, best setting ------------------------------------------------------------------
@@ -674,7 +674,7 @@ def test_the_best_setting_is_named_only_when_it_is_shown() -> None:
     tied = from_records(noise=0.02)
     assert tied.best.verification == UNDECIDED
     assert tied.best_sentence.en.startswith("No single LoRA setting is best")
-    assert "見分けられない" in tied.best_sentence.ja
+    assert "見分けられません" in tied.best_sentence.ja
 
 
 # ---- what people and programs read ---------------------------------------------------------------

@@ -29,12 +29,12 @@ from lora_efficiency_benchmark.report import (
     render_terminal,
 )
 from lora_efficiency_benchmark.report.figures.curves import curves_spec
+from lora_efficiency_benchmark.report.figures.figure_tables import curves_table, sizes_table
 from lora_efficiency_benchmark.report.figures.sizes import sizes_spec
 from lora_efficiency_benchmark.report.page import figure_library
 from lora_efficiency_benchmark.report.page.filters import filter_groups
 from lora_efficiency_benchmark.report.page.overview import claim_cards
 from lora_efficiency_benchmark.report.tables.arm_tables import quality_table
-from lora_efficiency_benchmark.report.tables.other_model import other_model_table
 from lora_efficiency_benchmark.report.texts import wording
 from lora_efficiency_benchmark.results import CellRecord
 
@@ -236,22 +236,6 @@ def test_a_run_that_goes_on_says_what_is_left(usual: Analysis) -> None:
     assert "cells to go" not in render_html(usual, "en")
 
 
-def test_the_other_model_has_a_table_of_its_own(usual: Analysis) -> None:
-    other = dataclasses.replace(
-        usual.rows[0], model_name="small", lora_config=None, peak_memory_mb=512.0
-    )
-    claims = tuple(
-        dataclasses.replace(claim, comparison="cross-model", model="large", base_model="small")
-        for claim in usual.claims
-    )
-    both = dataclasses.replace(usual, rows=(*usual.rows, other), claims=claims)
-    table = other_model_table(both, wording("en"))
-    assert [row[0][0].text for row in table.rows] == ["small"]
-    assert "512.0 MiB" in [cell[0].text for cell in table.rows[0]]
-    assert not other_model_table(usual, wording("en")).rows
-    assert "The other model, fully fine-tuned" in render_html(both, "en")
-
-
 @functools.cache
 def hostile_analysis() -> Analysis:
     def change(record: CellRecord) -> CellRecord:
@@ -422,6 +406,59 @@ def test_data_sizes_have_a_figure_only_where_there_are_several(usual: Analysis) 
     rows = spec["vconcat"][0]["layer"][1]["data"]["values"]
     assert {row["texts"] for row in rows} == {100, 200}
     assert len(rows) == len(partial("several sizes").arms)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_figure_says_where_its_numbers_are_and_they_are_there(language: str) -> None:
+    """The text in place of a figure names a table: that table is in the same section."""
+    below = {"en": "below it", "ja": "図の下の"}[language]
+    for analysis in (partial("several sizes"), at_scale()):
+        html = render_html(analysis, language)
+        body = html[html.index("<body>") : html.index("<template")]
+        sections = body.split("<section ")[1:]
+        found = 0
+        for section in sections:
+            for figure in re.findall(r'<figure id="figure-(\w+)">', section):
+                rest = section.split(f'<figure id="figure-{figure}">')[1]
+                alt = re.search(r'role="img" aria-label="([^"]*)"', rest)
+                assert alt is not None, figure
+                assert below in alt[1], figure
+                assert "<table" in rest, figure
+                found += 1
+        assert found == len(render_figures(analysis, language))
+
+
+def test_the_tables_under_curves_and_sizes_hold_what_is_drawn() -> None:
+    found = partial("several sizes")
+    say = wording("en")
+    curves = curves_table(found, say)
+    assert len(curves.rows) == len(found.arms)
+    for row, arm in zip(curves.rows, found.arms, strict=True):
+        first, last = (
+            sum(curve["loss"][end]["loss"] for curve in arm.curves) / len(arm.curves)
+            for end in (0, -1)
+        )
+        assert row[2][0].text == f"step 1: {first:.3f}"
+        assert row[3][0].text == f"step 24: {last:.3f}"
+        assert [line.text.split(":")[0] for line in row[4]] == ["step 12", "step 24"]
+        assert row[4][-1].text.endswith(f"{sum(arm.eval_losses) / len(arm.eval_losses):.3f}")
+    sizes = sizes_table(found, say)
+    assert sizes.columns[1:] == ("100 training texts", "200 training texts")
+    at = {(arm.label, arm.dataset_size): arm for arm in found.arms}
+    for row, label in zip(sizes.rows, dict.fromkeys(a.label for a in found.arms), strict=True):
+        for cell, size in zip(row[1:], (100, 200), strict=True):
+            arm = at[label, size]
+            mean = sum(arm.eval_losses) / len(arm.eval_losses)
+            assert cell[0].text == f"{mean:.3f}"
+            assert f"{100 * (arm.gain_retention or 0):.3g}%" in cell[1].text
+
+
+def test_many_evaluations_are_thinned_in_the_table_too() -> None:
+    found = analysis_of(make_records(make_config(training_steps=500, eval_steps=10)))
+    for row in curves_table(found, wording("en")).rows:
+        assert len(row[4]) <= 12
+        assert row[4][0].text.startswith("step 10:")
+        assert row[4][-1].text.startswith("step 500:")
 
 
 def test_a_figure_without_data_is_left_out_with_a_reason() -> None:

@@ -84,8 +84,8 @@ def mean_hides_failures(f: Findings) -> Text | None:
                 Text(
                     f"{claim.text['en']}: mean {mean.en} {claim.verification}, "
                     f"{worse} of {len(entries)} fall short of that",
-                    f"{claim.text['ja']}: 平均{mean.ja}で{claim.verification}だが"
-                    f"{len(entries)}件中{worse}件はそれに届かない",
+                    f"{claim.text['ja']}: 平均{mean.ja}で{claim.verification}、"
+                    f"{len(entries)}件中{worse}件はそれ未満",
                 )
             )
     return join_texts(lines)
@@ -118,7 +118,7 @@ def _what_would_decide(entries: Sequence[ConfigurationVerdict]) -> Text:
     if len(seeds) < len(entries):
         return Text(
             "more seeds or texts than are practical for some",
-            "一部は現実的でない数のシードか評価テキストが",
+            "一部は非現実的な数のシードか評価テキストが",
         )
     return Text(f"about {max(seeds)}", f"約{max(seeds)}シード")
 
@@ -134,7 +134,7 @@ def evaluation_set_small(f: Findings) -> Text | None:
         return None
     return Text(
         f"the loss difference between two arms is known to +-{max(widths):.3f} nats only",
-        f"損失の差の誤差が±{max(widths):.3f} natsある",
+        f"損失の差の誤差が±{max(widths):.3f} nats",
     )
 
 
@@ -199,7 +199,7 @@ def data_size_not_tested(f: Findings) -> Text | None:
         lines.append(
             Text(
                 f"a run saw only {share} epochs of the largest set",
-                f"最大のデータでは{share}エポックしか学習していない",
+                f"最大のデータでの学習は{share}エポックのみ",
             )
         )
     return join_texts(lines)

@@ -69,11 +69,11 @@ def _judge_mean(
 ) -> tuple[float | None, str, Text]:
     """The specification's rule: the mean over configurations against the thresholds."""
     if claim.comparison != "same-model" and not measurements:
-        text = Text("no cell compares two models", "異なるモデルどうしを比べた測定がない")
+        text = Text("no cell compares two models", "異なるモデルどうしを比べた測定なし")
         return None, NOT_MEASURED, text
     measured = [m for m in measurements if m.value is not None]
     if not measured:
-        reasons = sorted({m.reason for m in measurements}) or [Text("no result", "結果がない")]
+        reasons = sorted({m.reason for m in measurements}) or [Text("no result", "結果なし")]
         return None, NOT_MEASURED, _joined(reasons)
     means = [m.value for m in measured if m.value is not None]
     mean = math.fsum(means) / len(means)
@@ -82,9 +82,7 @@ def _judge_mean(
     if claim.noisy:
         verification, open_text = _judge_noisy_mean(claim, measured)
     elif len(bounds) > 1:
-        mean_of_bounds = Text(
-            "some values are lower and some upper bounds", "下限と上限の値が混在している"
-        )
+        mean_of_bounds = Text("some values are lower and some upper bounds", "下限と上限の値が混在")
         return None, UNDECIDED, mean_of_bounds
     else:
         verification = judge_value(claim, mean, next(iter(bounds), None))
@@ -95,7 +93,7 @@ def _judge_noisy_mean(claim: Claim, measured: Sequence[Measurement]) -> tuple[st
     """By the interval of the mean over configurations, which share seeds and texts."""
     ratio = mean_of_ratios([m.ratio for m in measured if m.ratio is not None])
     if ratio is None:
-        return UNDECIDED, Text("no seed is common to all", "すべてに共通するシードがない")
+        return UNDECIDED, Text("no seed is common to all", "すべてに共通するシードなし")
     verification = judge_interval(claim, ratio_interval(ratio))
     return verification, undecided(claim, ratio)[0] if verification == UNDECIDED else NOTHING
 
@@ -138,13 +136,13 @@ def misses(claim: Claim, entries: Sequence[ConfigurationVerdict]) -> Text:
         )
     if not missed:
         en = f"all {total} reach the claimed {claimed.en}"
-        return Text(en, f"{total}件すべてが主張の{claimed.ja}に届く")
+        return Text(en, f"{total}件すべてが主張の{claimed.ja}に到達")
     en = f"{missed} of {total} miss the claimed {claimed.en}"
-    ja = f"{total}件中{missed}件が主張の{claimed.ja}に届かない"
+    ja = f"{total}件中{missed}件が主張の{claimed.ja}に未達"
     if claim.verified_at >= claim.claimed:
         return Text(en, ja)
     if not below:
-        return Text(f"{en}, all reach {bar.en}", f"{ja}(しきい値{bar.ja}は全件が満たす)")
+        return Text(f"{en}, all reach {bar.en}", f"{ja}(しきい値{bar.ja}は全件が達成)")
     en += f" and {below} the threshold {bar.en}"
     return Text(en, f"{ja}(しきい値{bar.ja}は{below}件が未達)")
 
@@ -152,12 +150,12 @@ def misses(claim: Claim, entries: Sequence[ConfigurationVerdict]) -> Text:
 def _the_only_one(missed: bool, below: bool, claimed: Text, bar: Text, lenient: bool) -> Text:
     """The same for one configuration; ``lenient``: the threshold lies below the claim."""
     if not missed:
-        return Text(f"reaches the claimed {claimed.en}", f"主張の{claimed.ja}に届く")
-    en, ja = f"misses the claimed {claimed.en}", f"主張の{claimed.ja}に届かない"
+        return Text(f"reaches the claimed {claimed.en}", f"主張の{claimed.ja}に到達")
+    en, ja = f"misses the claimed {claimed.en}", f"主張の{claimed.ja}に未達"
     if not lenient:
         return Text(en, ja)
     if not below:
-        return Text(f"{en}, reaches {bar.en}", f"{ja}(しきい値{bar.ja}は満たす)")
+        return Text(f"{en}, reaches {bar.en}", f"{ja}(しきい値{bar.ja}は達成)")
     return Text(f"{en} and the threshold {bar.en}", f"{ja}(しきい値{bar.ja}も未達)")
 
 

@@ -14,13 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import PurePath
 
 from ..claims import Claim
 from ..results import CellRecord
+from .claim_verdicts import JudgedClaim
 from .pairing import Arm, Comparison, Pair, compare_arms
+from .rows import arm_summaries
 from .selection import Selection
+from .sentences import across_sentence
+from .values import AcrossModels
 
 CROSS_MODEL = "cross-model"
+Names = tuple[str, str]
 
 
 def reference_comparison(selection: Selection) -> Comparison | None:
@@ -45,6 +51,40 @@ def cross_comparison(own: Comparison, reference: Comparison) -> Comparison:
         full_trainable=reference.full_trainable,
         across_models=True,
         _pairs=pairs,
+    )
+
+
+def short_names(model: str, other: str) -> tuple[str, str]:
+    """Both names without the folders or the organisation before them, as far as they still differ.
+
+    ``("org/large", "org/small") -> ("large", "small")``; two equal names are given back whole.
+    """
+    parts = [PurePath(name.replace("\\", "/")).parts for name in (model, other)]
+    for kept in range(1, max(map(len, parts), default=0) + 1):
+        ends = ["/".join(p[-kept:]) for p in parts]
+        if ends[0] != ends[1] and all(ends):
+            return ends[0], ends[1]
+    return model, other
+
+
+def across_models(
+    comparison: Comparison, judged: Sequence[JudgedClaim], leading: Sequence[Claim], names: Names
+) -> AcrossModels:
+    """What reports show of the other model.
+
+    ``comparison`` and ``judged`` are those across models, ``leading`` the claims that the sentence
+    is about, ``names`` the short names of LoRA's model and of the other one.
+    """
+    asked = {(claim.metric, claim.precision) for claim in leading}
+    kept = [c for c in judged if (c.claim.metric, c.claim.precision) in asked]
+    line = across_sentence([c.claim for c in kept], [c.verdict for c in kept], *names)
+    base = comparison.base
+    return AcrossModels(
+        model=names[0],
+        base_model=names[1],
+        arms=arm_summaries(comparison, *names),
+        base=dict(base.evaluation) if base and base.evaluation else None,
+        sentence={"ja": line.ja, "en": line.en},
     )
 
 

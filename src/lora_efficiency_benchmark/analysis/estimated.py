@@ -132,10 +132,10 @@ def _ratio(claim: Claim, entry: Entry) -> tuple[float | None, Text]:
         untraceable = (entry.get(side) or {}).get("untraceable")
         if untraceable:
             en = f"{side}: the step could not be traced ({untraceable})"
-            return None, Text(en, f"{side}: ステップを追跡できない({untraceable})")
+            return None, Text(en, f"{side}: ステップの追跡不可({untraceable})")
     full, lora = number(entry.get("full"), key), number(entry.get("lora"), key)
     if not full or not lora:
-        return None, Text("no estimate", "推定値がない")
+        return None, Text("no estimate", "推定値なし")
     return full / lora, NOTHING
 
 

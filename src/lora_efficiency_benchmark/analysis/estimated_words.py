@@ -102,7 +102,7 @@ def arithmetic_text(
             f"{alone.en}, more than weights, gradients and optimizer states of full fine-tuning of "
             f"{setting.base_model} ({_gib(states)})",
             f"{alone.ja}あり、{setting.base_model} のフルの重み・勾配・オプティマイザ状態の合計 "
-            f"{_gib(states)} を上回る",
+            f"{_gib(states)} を上回ります",
         )
     return _cap(claim, alone, peak, frozen)
 
@@ -117,7 +117,7 @@ def _cap(claim: Claim, alone: Text, peak: float, frozen: float) -> Text:
         f"{alone.en} against full fine-tuning's peak of {_gib(peak)}, so no adapter could exceed "
         f"{shown.en} (threshold {bar.en})",
         f"{alone.ja}あり、フルのピークは {_gib(peak)} なので、"
-        f"どのアダプターでも{shown.ja}を超えない(しきい値{bar.ja})",
+        f"どのアダプターでも{shown.ja}を超えません(しきい値{bar.ja})",
     )
 
 

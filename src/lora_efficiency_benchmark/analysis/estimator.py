@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..results import OK, CellRecord
 from .metrics import OUT_OF_MEMORY
@@ -15,12 +15,18 @@ SOURCES = ("cpu-allocator", "accelerator")
 """Where a measured peak is the sum of allocations, which is what the estimate predicts."""
 
 
-def estimator_error(records: Sequence[CellRecord]) -> EstimatorError | None:
-    """Estimates beside measurements, from memory records; None where no record has an estimate."""
+def estimator_error(
+    records: Sequence[CellRecord], models: Mapping[str, str] | None = None
+) -> EstimatorError | None:
+    """Estimates beside measurements, from memory records; None where no record has an estimate.
+
+    ``models``: name in a cell -> name to show, where two models are compared.
+    """
+    shown = models or {}
     estimated = [record for record in records if record.estimate]
     if not estimated:
         return None
-    pairs = [(record, _compared(record)) for record in estimated]
+    pairs = [(record, _compared(record, shown)) for record in estimated]
     cells = tuple(cell for _, cell in pairs if cell and cell.error is not None)
     errors = [cell.error for cell in cells if cell.error is not None]
     count = len(errors)
@@ -31,12 +37,12 @@ def estimator_error(records: Sequence[CellRecord]) -> EstimatorError | None:
         under_share=sum(error < 0 for error in errors) / count if count else None,
         out_of_memory=tuple(cell for _, cell in pairs if cell and cell.measured is None),
         untraceable=tuple(
-            _untraceable(r) for r in estimated if "untraceable" in (r.estimate or ())
+            _untraceable(r, shown) for r in estimated if "untraceable" in (r.estimate or ())
         ),
     )
 
 
-def _compared(record: CellRecord) -> EstimatorCell | None:
+def _compared(record: CellRecord, models: Mapping[str, str]) -> EstimatorCell | None:
     """The cell with its error, or without one where it ran out of memory; else None."""
     estimated = number(record.estimate, PEAK)
     if not estimated:
@@ -50,10 +56,13 @@ def _compared(record: CellRecord) -> EstimatorCell | None:
         return None
     error = estimated / measured - 1 if measured else None
     cell = record.cell
-    return EstimatorCell(record.cell_id, cell.label, cell.reading, estimated, measured, error)
+    model = models.get(cell.model_name, "")
+    return EstimatorCell(
+        record.cell_id, cell.label, cell.reading, estimated, measured, error, model
+    )
 
 
-def _untraceable(record: CellRecord) -> dict[str, str]:
+def _untraceable(record: CellRecord, models: Mapping[str, str]) -> dict[str, str]:
     reason = str((record.estimate or {}).get("untraceable"))
     cell = record.cell
     return {
@@ -61,4 +70,5 @@ def _untraceable(record: CellRecord) -> dict[str, str]:
         "label": cell.label,
         "reading": cell.reading,
         "reason": reason,
+        "model": models.get(cell.model_name, ""),
     }

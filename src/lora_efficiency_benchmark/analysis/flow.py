@@ -9,7 +9,14 @@ from ..claims import Claim
 from ..plan import AS_PRACTISED
 from ..results import CellRecord
 from .claim_verdicts import JudgedClaim, judge_claim
-from .cross_model import CROSS_MODEL, cross_claims, cross_comparison, reference_comparison
+from .cross_model import (
+    CROSS_MODEL,
+    across_models,
+    cross_claims,
+    cross_comparison,
+    reference_comparison,
+    short_names,
+)
 from .estimated import judge_estimates
 from .estimator import estimator_error
 from .findings import Findings
@@ -21,7 +28,7 @@ from .metrics import measure
 from .pairing import Comparison, compare_arms
 from .rows import arm_summaries, failures, result_rows
 from .selection import Selection, select
-from .values import Analysis
+from .values import Analysis, EstimatorError
 from .warnings import find_warnings
 from .written import samples
 
@@ -47,12 +54,16 @@ def analyze(
         for claim in claims
     ]
     reference = reference_comparison(selection)
+    across, names = None, ("", "")
     if reference is not None:
-        judged = [c for c in judged if c.claim.comparison != CROSS_MODEL]
-        judged += _judge_across(selection, cross_comparison(comparison, reference), claims)
+        cross = cross_comparison(comparison, reference)
+        of_two = _judge_across(selection, cross, claims)
+        judged = [c for c in judged if c.claim.comparison != CROSS_MODEL] + of_two
+        names = short_names(_model(selection.records), _model(selection.reference))
+        across = across_models(cross, of_two, _leading(claims), names)
     joint = judge_joint(judged, _model(selection.records))
     verdicts = tuple(claim.verdict for claim in judged)
-    arms = arm_summaries(comparison)
+    arms = arm_summaries(comparison, names[0], names[0])
     base = comparison.base
     curves = learning_rate_curves(selection, claims)
     return Analysis(
@@ -67,15 +78,31 @@ def analyze(
         settings=_settings(selection, comparison),
         failures=failures((*selection.records, *selection.reference)),
         estimated_claims=judge_estimates(claims, estimates),
-        estimator=estimator_error(
-            [r for r in (*selection.records, *selection.reference) if r.cell.kind == "memory"]
-        ),
+        estimator=_estimator(selection, names),
         learning_rates=curves,
         matched=matched_arms(comparison),
         forgetting=forgetting(comparison),
         samples=samples(comparison),
         unfinished=unfinished,
+        across=across,
     )
+
+
+def _leading(claims: Sequence[Claim]) -> list[Claim]:
+    """The claims that sentences are about: those of the joint verdict."""
+    return [claim for claim in claims if claim.joint] or list(claims)
+
+
+def _estimator(selection: Selection, names: tuple[str, str]) -> EstimatorError | None:
+    """Over the memory cells of both models; the cells name theirs where there are two."""
+    both = (selection.records, selection.reference)
+    shown = {
+        record.cell.model_name: name
+        for records, name in zip(both, names, strict=True)
+        for record in records
+    }
+    cells = [record for records in both for record in records if record.cell.kind == "memory"]
+    return estimator_error(cells, shown)
 
 
 def _judge_across(
@@ -119,6 +146,7 @@ def _settings(selection: Selection, comparison: Comparison) -> dict[str, Any]:
     trained = [a for a in (*comparison.full, *comparison.lora) if a.train]
     return {
         "model": _model(selection.records),
+        **({"base_model": _model(selection.reference)} if selection.reference else {}),
         **selection.settings,
         "dataset_sizes": sorted({arm.dataset_size for arm in trained}),
         "seeds": sorted({seed for arm in trained for seed in arm.train}),

@@ -22,9 +22,9 @@ def instead_of_peak(full: CellRecord, lora: CellRecord) -> Text:
         ratio = quantity(a / b, "memory_reduction_ratio")
         return Text(
             f"the source gives peak reserved ({ratio.en}), not peak allocated",
-            f"元の結果にあるのはピーク予約量 ({ratio.ja}) で、ピーク割り当て量はない",
+            f"元の結果にあるのはピーク予約量 ({ratio.ja}) のみ(ピーク割り当て量は記載なし)",
         )
-    return Text("a memory cell ended without a figure", "メモリ測定が値を残さず終わった")
+    return Text("a memory cell ended without a figure", "メモリ測定の値なし")
 
 
 def instead_of_gain(pairs: Sequence[Pair]) -> Text:
@@ -35,22 +35,22 @@ def instead_of_gain(pairs: Sequence[Pair]) -> Text:
             both = f"{lora:.3g}", f"{full:.3g}"
             return Text(
                 f"the source gives test accuracy ({both[0]} against {both[1]} of full), not a loss",
-                f"元の結果にあるのは正答率 ({both[0]}、フルは{both[1]}) で、損失はない",
+                f"元の結果にあるのは正答率 ({both[0]}、フルは{both[1]}) のみ(損失は記載なし)",
             )
         lora, full = eval_loss(pair.lora), eval_loss(pair.full)
         if lora is not None and full is not None:
             both = f"{lora:.3f}", f"{full:.3f}"
             return Text(
                 f"no base loss, only those after training ({both[0]} against {both[1]} of full)",
-                f"学習前の損失がない (学習後は{both[0]}、フルは{both[1]})",
+                f"学習前の損失なし (学習後は{both[0]}、フルは{both[1]})",
             )
-    return Text("no base loss", "学習前の損失がない")
+    return Text("no base loss", "学習前の損失なし")
 
 
 def instead_of_time(pairs: Sequence[Pair]) -> Text:
     """Pairs of runs that are not known to have had the machine to themselves."""
     if any((r.training or {}).get("exclusive") is False for p in pairs for r in (p.full, p.lora)):
-        return Text("other work ran on the machine", "測定中に他の処理が動いていた")
+        return Text("other work ran on the machine", "測定中に他の処理が動作")
     named = {
         "train_seconds": Text("the steps", "ステップ"),
         "runtime_seconds": Text("the runs with evaluation and saving", "評価と保存を含む実行"),
@@ -65,4 +65,4 @@ def instead_of_time(pairs: Sequence[Pair]) -> Text:
                     f"full / LoRA: {ratio.en})",
                     f"他の処理の有無が不明 ({what.ja}の時間の比は{ratio.ja})",
                 )
-    return Text("no training time", "学習時間がない")
+    return Text("no training time", "学習時間なし")

@@ -212,7 +212,7 @@ def _reason(
     verification: str, candidates: Sequence[Candidate], joint: Sequence[JudgedClaim]
 ) -> Text:
     if not joint:
-        return Text("no claim counts towards the joint verdict", "総合判定の対象の主張がない")
+        return Text("no claim counts towards the joint verdict", "総合判定の対象の主張なし")
     if verification == NOT_MEASURED:
         missing = [c.claim for c in joint if _unmeasured(c.claim.id, candidates)]
         return Text(
@@ -248,7 +248,7 @@ def _open_reason(candidates: Sequence[Candidate], corrected: int) -> Text:
         ja += f"(判定には約{max(known)}シード必要)"
     elif needed:
         en += "; for some, seeds alone would not decide"
-        ja += "(シードを増やすだけでは判定できない設定がある)"
+        ja += "(シードを増やすだけでは判定不可の設定あり)"
     if corrected > 1:
         en += f"; intervals are corrected for {corrected} configurations"
         ja += f"。信頼区間は{corrected}通りの比較に合わせて補正済み"
@@ -283,5 +283,8 @@ def _decided_reason(
             f"; this is decided, but {names_en} is not, so PARTIAL is the best still possible "
             "and FAILED may follow"
         )
-        ja += f"。ここまでは確定。{names_ja}は判定保留のため、PARTIALは上限でFAILEDになりうる"
+        ja += (
+            f"。ここまでは確定です。{names_ja}は判定保留のため、PARTIALが上限で、"
+            "FAILEDになる可能性もあります"
+        )
     return Text(en, ja)

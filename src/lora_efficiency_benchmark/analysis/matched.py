@@ -27,11 +27,11 @@ little for steps that differ in length. A loss curve is too bent for more."""
 
 _TOO_RARE = Text(
     "evaluated too rarely; lower eval_steps to a quarter of training_steps",
-    "評価の間隔が広すぎる。eval_steps を training_steps の4分の1以下にする",
+    "評価の間隔が過大。eval_steps を training_steps の4分の1以下にしてください",
 )
 _UNCLEAR = Text(
     "full fine-tuning's own gain is not clear by then",
-    "その時点でのフルファインチューニングの改善が確かでない",
+    "その時点でのフルファインチューニングの改善が不確か",
 )
 
 Curve = list[tuple[float, float]]  # (training seconds, held-out nats per token), ascending
@@ -67,14 +67,14 @@ def _at_equal_time(
     """Gains at the faster arm's total time, its mean over seeds, and why there are none."""
     before = eval_loss(base) if base is not None else None
     if before is None:
-        return None, None, Text("no base loss", "学習前の損失がない")
+        return None, None, Text("no base loss", "学習前の損失なし")
     lora: dict[int, float] = {}
     full: dict[int, float] = {}
     times = []
     for pair in pairs:
         curves = [loss_by_time(record, before) for record in (pair.lora, pair.full)]
         if not all(curves):
-            return None, None, Text("time was not measured", "学習時間が測定されていない")
+            return None, None, Text("time was not measured", "学習時間は未測定")
         time = min(curve[-1][0] for curve in curves)
         losses = [loss_at(curve, time) for curve in curves]
         if losses[0] is None or losses[1] is None:

@@ -74,7 +74,7 @@ def parameter_reduction(comparison: Comparison, arm: Arm) -> Measurement:
     trainable = number(arm.parameters, "trainable")
     if not trainable or comparison.full_trainable is None:
         missing = "LoRA" if comparison.full_trainable is not None else "full"
-        return _none(arm, f"no parameter count of {missing}", f"{missing}のパラメータ数がない")
+        return _none(arm, f"no parameter count of {missing}", f"{missing}のパラメータ数なし")
     ratio = comparison.full_trainable / trainable
     records = [r for other in (*comparison.full, arm) for r in other.memory.values()]
     records += [r for other in (*comparison.full, arm) for r in other.train.values()]
@@ -93,11 +93,11 @@ def memory_reduction(comparison: Comparison, arm: Arm, reading: str) -> Measurem
         lora = controlled if controlled.cell.precision == "bf16" else None
     if full is None or lora is None:
         missing = "full" if full is None else "LoRA"
-        return _none(arm, f"no memory cell of {missing}", f"{missing}のメモリ測定がない")
+        return _none(arm, f"no memory cell of {missing}", f"{missing}のメモリ測定なし")
     if reading == CONTROLLED and full.cell.precision != lora.cell.precision:
-        return _none(arm, "the precisions differ", "精度の設定が異なる")
+        return _none(arm, "the precisions differ", "精度の設定が不一致")
     if memory_differences(full, lora, comparison.across_models):
-        return _none(arm, "the memory cells differ", "メモリ測定の条件が異なる")
+        return _none(arm, "the memory cells differ", "メモリ測定の条件が不一致")
     a, b = _peak(full), _peak(lora)
     cells = _cells([full, lora])
     if a and b:
@@ -156,8 +156,8 @@ def gain_retention(comparison: Comparison, arm: Arm) -> Measurement:
             arm,
             "the length limit cuts the texts at different places for the two models; raise "
             "max_length until no held-out text is cut",
-            "系列長の上限がモデルごとに違う位置で文章を切っている。評価文が切れないよう "
-            "max_length を上げる",
+            "系列長の上限で文章の切れる位置がモデルごとに不一致。評価文が切れないよう "
+            "max_length を上げてください",
             size=True,
         )
     # A seed without a gain stays: leaving it out would keep only the runs in which full did well.
@@ -165,7 +165,7 @@ def gain_retention(comparison: Comparison, arm: Arm) -> Measurement:
         return _none(
             arm,
             "full fine-tuning gained nothing",
-            "フルファインチューニングに改善がない",
+            "フルファインチューニングの改善なし",
             size=True,
         )
     planned_sd = LOSS_SD * base / (eval_loss(comparison.base) or base)  # in the unit of the gain
@@ -256,10 +256,10 @@ def _paired(arm: Arm, ratio: PairedRatio, pairs: Sequence[Pair]) -> Measurement:
 def _no_pairs(comparison: Comparison, arm: Arm) -> Measurement:
     full = comparison.full_arm(arm.dataset_size)
     if full is None or not full.train:
-        return _none(arm, "no result of full", "フルファインチューニングの結果がない", size=True)
+        return _none(arm, "no result of full", "フルファインチューニングの結果なし", size=True)
     if not arm.train:
-        return _none(arm, "no result of this arm", "この設定の結果がない", size=True)
-    return _none(arm, "no comparable pair of runs", "比較できる組がない", size=True)
+        return _none(arm, "no result of this arm", "この設定の結果なし", size=True)
+    return _none(arm, "no comparable pair of runs", "比較できる組なし", size=True)
 
 
 def _none(

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..plan import CONTROLLED, FULL, LORA
 from ..results import OK, CellRecord, LoRAEfficiencyResult
-from ..units import to_mib, to_minutes
+from ..units import bits_per_byte, to_mib, to_minutes
 from .metrics import gain_retention, memory_reduction, performance_retention, time_ratio
 from .pairing import Arm, Comparison, eval_loss, number
 from .values import ArmSummary
@@ -23,9 +23,18 @@ def result_rows(comparison: Comparison) -> tuple[LoRAEfficiencyResult, ...]:
     return tuple(_row(comparison, arm, record) for arm, record in rows)
 
 
-def arm_summaries(comparison: Comparison) -> tuple[ArmSummary, ...]:
-    """Every arm, sizes ascending, full fine-tuning first."""
-    return tuple(_summary(comparison, arm) for arm in comparison.arms)
+def arm_summaries(
+    comparison: Comparison, model: str = "", full_model: str = ""
+) -> tuple[ArmSummary, ...]:
+    """Every arm, sizes ascending, full fine-tuning first.
+
+    ``model`` and ``full_model`` name the models of the LoRA arms and of full fine-tuning, where an
+    analysis compares two.
+    """
+    return tuple(
+        _summary(comparison, arm, full_model if arm.adapter is None else model)
+        for arm in comparison.arms
+    )
 
 
 def failure_line(record: CellRecord) -> dict[str, str]:
@@ -81,7 +90,7 @@ def _row(comparison: Comparison, arm: Arm, record: CellRecord) -> LoRAEfficiency
     )
 
 
-def _summary(comparison: Comparison, arm: Arm) -> ArmSummary:
+def _summary(comparison: Comparison, arm: Arm, model: str) -> ArmSummary:
     records = list(arm.train.values())
     evaluations = [r.evaluation for r in records]
     ratios, bounds = _memory_ratios(comparison, arm)
@@ -111,6 +120,7 @@ def _summary(comparison: Comparison, arm: Arm) -> ArmSummary:
         cells=tuple(sorted(cells)),
         failures=tuple(_failure_text(record) for record in arm.failed),
         memory_ratio_bound=bounds,
+        model=model,
     )
 
 
@@ -150,6 +160,9 @@ def _gain(comparison: Comparison, arm: Arm) -> dict[int, float]:
 
 
 def _performance(comparison: Comparison, arm: Arm, seed: int) -> float | None:
+    """Perplexity ratio; None across models, whose perplexities count other tokens."""
+    if comparison.across_models:
+        return None
     if arm.adapter is None:
         return 1.0 if eval_loss(arm.train[seed]) is not None else None
     pair = next((p for p in comparison.pairs(arm) if p.seed == seed), None)
@@ -171,8 +184,25 @@ def _curve(record: CellRecord) -> dict[str, Any]:
     return {
         "seed": record.cell.seed,
         "loss": list(training.get("loss_curve") or []),
-        "evaluation": list(training.get("evaluation_curve") or []),
+        "evaluation": _held_out(record),
     }
+
+
+def _held_out(record: CellRecord) -> list[dict[str, Any]]:
+    """Points of the held-out loss, in bits per byte too where the record counts tokens and bytes.
+
+    Every point is the loss on the same texts, so their tokens and bytes are those of the last.
+    """
+    points = (record.training or {}).get("evaluation_curve") or []
+    tokens, length = (number(record.evaluation, name) for name in ("tokens", "raw_bytes"))
+    if not tokens or not length:
+        return list(points)
+    return [
+        {**point, "bits_per_byte": bits_per_byte(loss * tokens, int(length))}
+        if (loss := number(point, "loss")) is not None
+        else dict(point)
+        for point in points
+    ]
 
 
 def _failure_text(record: CellRecord) -> str:

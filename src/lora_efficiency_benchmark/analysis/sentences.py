@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from ..claims import Claim
-from .values import NOT_MEASURED, UNDECIDED, VERIFIED, ConfigurationVerdict
+from .values import NOT_MEASURED, UNDECIDED, VERIFIED, ClaimVerdict, ConfigurationVerdict
 from .wording import Text, number_word, phrase, plural
 
 
@@ -34,29 +34,81 @@ def headline(facts: Headline) -> Text:
     if facts.verification == NOT_MEASURED or facts.configuration is None:
         return Text(
             f"{subject.en}: not judged, because not every claim has been measured yet",
-            f"{subject.ja}: まだ測定していない主張があるため、判定できない",
+            f"{subject.ja}: まだ測定していない主張があるため、判定できません",
         )
     where = _where(facts)
     figures = _figures(facts.claims, facts.best)
     if facts.verification == VERIFIED:
         return Text(
             f"{subject.en}: {where.en} meets {all_en} at once ({figures.en})",
-            f"{subject.ja}: {where.ja} は{all_ja}を同時に満たす({figures.ja})",
+            f"{subject.ja}: {where.ja} は{all_ja}を同時に満たします({figures.ja})",
         )
     if facts.verification == UNDECIDED:
         seeds = facts.seeds_needed
         en = f"; about {plural(seeds, 'seed')} would decide" if seeds else ""
-        ja = f"。判定には約{seeds}シード必要" if seeds else ""
+        ja = f"。判定には約{seeds}シード必要です" if seeds else ""
         return Text(
             f"{subject.en}: undecided whether any configuration meets {all_en}; "
             f"{where.en} still could ({figures.en}){en}",
             f"{subject.ja}: {all_ja}を同時に満たす設定があるかは判定保留で、"
-            f"{where.ja} に可能性が残る({figures.ja}){ja}",
+            f"{where.ja} に可能性が残ります({figures.ja}){ja}",
         )
     return Text(
         f"{subject.en}: no single configuration meets {all_en}; "
         f"{where.en} comes closest ({figures.en})",
-        f"{subject.ja}: {all_ja}を同時に満たす設定はなく、最も近いのは {where.ja}({figures.ja})",
+        f"{subject.ja}: {all_ja}を同時に満たす設定はなく、"
+        f"最も近いのは {where.ja} です({figures.ja})",
+    )
+
+
+def across_sentence(
+    claims: Sequence[Claim], verdicts: Sequence[ClaimVerdict], model: str, base_model: str
+) -> Text:
+    """Full fine-tuning of one model against LoRA of the other, in one line.
+
+    The figures are those of the configuration and data size that kept most of the gain.
+    """
+    head = Text(
+        f"Across models (full fine-tuning of {base_model}, LoRA of {model})",
+        f"異なるモデルの比較({base_model} のフルファインチューニングと {model} のLoRA)",
+    )
+    found = [entry for verdict in verdicts for entry in verdict.per_configuration]
+    measured = [entry for entry in found if entry.value is not None]
+    if not measured:
+        return Text(f"{head.en}: not measured", f"{head.ja}: 未測定")
+    lead = _keeps_most(verdicts) or measured[0]
+    of_lead = {
+        claim.id: _entry_of(verdict, lead) for claim, verdict in zip(claims, verdicts, strict=True)
+    }
+    names = {entry.configuration for entry in found}
+    several = len({e.dataset_size for e in found if e.dataset_size is not None}) > 1
+    at = lead.dataset_size if several else None
+    where = Text(lead.configuration, lead.configuration)
+    if at is not None:
+        where = Text(f"{where.en} at {at} texts", f"{where.ja}(学習データ{at}件)")
+    if len(names) > 1 and lead.value is not None and _keeps_most(verdicts) is not None:
+        where = Text(f"{where.en} keeps most", f"維持率が最も高いのは {where.ja}")
+    figures = _figures(claims, of_lead)
+    return Text(f"{head.en}: {where.en} ({figures.en})", f"{head.ja}: {where.ja}({figures.ja})")
+
+
+def _keeps_most(verdicts: Sequence[ClaimVerdict]) -> ConfigurationVerdict | None:
+    """The entry with the largest share of the gain; None where none was measured."""
+    entries = [e for v in verdicts if v.metric == "gain_retention" for e in v.per_configuration]
+    known = [entry for entry in entries if entry.value is not None]
+    return max(known, key=lambda entry: entry.value or 0.0, default=None)
+
+
+def _entry_of(verdict: ClaimVerdict, lead: ConfigurationVerdict) -> ConfigurationVerdict | None:
+    """The same configuration in another claim; counts and peaks are the same at every size."""
+    return next(
+        (
+            entry
+            for entry in verdict.per_configuration
+            if entry.configuration == lead.configuration
+            and entry.dataset_size in (None, lead.dataset_size)
+        ),
+        None,
     )
 
 

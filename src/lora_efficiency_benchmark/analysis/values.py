@@ -75,6 +75,7 @@ class EstimatorCell:
     estimated: float  # bytes, peak allocated
     measured: float | None  # None where the cell ran out of memory
     error: float | None  # estimated / measured - 1
+    model: str = ""  # the cell's model, where two are compared
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ class EstimatorError:
     max_absolute: float | None
     under_share: float | None  # share of the cells whose estimate lies below the measurement
     out_of_memory: tuple[EstimatorCell, ...] = ()
-    untraceable: tuple[dict[str, str], ...] = ()  # {"cell_id", "label", "reading", "reason"}
+    untraceable: tuple[dict[str, str], ...] = ()
+    """Cells without an estimate: ``cell_id``, ``label``, ``reading``, ``reason``, ``model``."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,20 @@ class ArmSummary:
     failures: tuple[str, ...] = ()  # one line each
     memory_ratio_bound: dict[str, str] = field(default_factory=dict)
     """reading -> "lower" | "upper" where an arm ran out of memory and the ratio is a bound."""
+    model: str = ""  # the arm's model, where two are compared; "" otherwise
+
+
+@dataclass(frozen=True)
+class AcrossModels:
+    """Full fine-tuning of another model against LoRA of the run's own."""
+
+    model: str  # LoRA's; both names are short and differ
+    base_model: str  # full fine-tuning's
+    arms: tuple[ArmSummary, ...]
+    """Full fine-tuning of ``base_model``, then LoRA of ``model``, sizes ascending. Every ratio is
+    to that full fine-tuning; gains count in bits per byte from the untrained ``base_model``."""
+    base: dict[str, Any] | None  # evaluation block of the untrained ``base_model``
+    sentence: dict[str, str]  # {"ja", "en"}: both models and the figures of one configuration
 
 
 @dataclass(frozen=True)
@@ -253,6 +269,13 @@ class Analysis:
     forgetting: tuple[Forgetting, ...] = ()  # every arm, data size and probe set
     samples: tuple[Sample, ...] = ()  # one a prompt
     unfinished: int | None = None  # planned cells without a record; None where no plan is known
+    across: AcrossModels | None = None  # None where one model was compared with itself
+
+    @property
+    def reference_arms(self) -> tuple[ArmSummary, ...]:
+        """Full fine-tuning of the other model, one arm a data size; empty without one."""
+        arms = self.across.arms if self.across is not None else ()
+        return tuple(arm for arm in arms if arm.adapter is None)
 
     def to_dict(self) -> dict[str, Any]:
         """The document of ``analyze --json``: schema first, then these fields.

@@ -95,19 +95,19 @@ def undecided(
 
 def _what_is_open(claim: Claim, ratio: PairedRatio, level: float) -> Text:
     if ratio.count == 1:
-        return Text("one seed decides nothing", "1シードでは判定できない")
+        return Text("one seed decides nothing", "1シードでは判定不可")
     if is_clear(ratio, level):
         count = ratio.count
         return Text(
             f"the interval of {count} seeds crosses a threshold",
-            f"{count}シードの信頼区間がしきい値をまたぐ",
+            f"{count}シードの信頼区間の内側にしきい値",
         )
     if claim.metric == "gain_retention":
         return Text(
             "full fine-tuning's own gain is not clearly above zero",
-            "フルファインチューニング自体の改善が0を明らかに上回るとは言えない",
+            "フルファインチューニング自体の改善が0を上回るか不確か",
         )
-    return Text("the times scatter too much for a ratio", "時間のばらつきが大きく比を定められない")
+    return Text("the times scatter too much for a ratio", "時間のばらつきが大きく比は不定")
 
 
 def _advice(claim: Claim, ratio: PairedRatio, found: Plan) -> Text:
@@ -117,7 +117,7 @@ def _advice(claim: Claim, ratio: PairedRatio, found: Plan) -> Text:
         en = f"more seeds alone would not decide, the error of {have} held-out texts is too large"
         ja = f"評価テキスト{have}件の誤差が大きく、"
         if texts is None or seeds is None:
-            return Text(en, ja + "シードを増やすだけでは判定できない")
+            return Text(en, ja + "シードを増やすだけでは判定不可")
         more = (f" with {seeds} seeds", f"と約{seeds}シード") if seeds > ratio.count else ("", "")
         return Text(f"{en}; about {texts}{more[0]} would", f"{ja}判定には約{texts}件{more[1]}必要")
     if found.seeds is not None:
@@ -125,7 +125,7 @@ def _advice(claim: Claim, ratio: PairedRatio, found: Plan) -> Text:
             f"about {plural(found.seeds, 'seed')} would", f"判定には約{found.seeds}シード必要"
         )
     if ratio.value in (claim.verified_at, claim.partial_at):
-        return Text("the value sits on a threshold", "値がしきい値上にある")
+        return Text("the value sits on a threshold", "値がしきい値と同じ")
     return Text("more than 100 seeds would be needed", "100シードを超えても不足")
 
 

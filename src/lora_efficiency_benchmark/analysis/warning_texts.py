@@ -22,7 +22,7 @@ WARNING_TEXTS: dict[str, WarningText] = {
     "run_not_finished": WarningText(
         Text(
             "This run is not finished: no result yet for {detail}. Verdicts may still change.",
-            "この実行はまだ終わっていない。結果のない予定セルが{detail}個あり、判定は変わりうる。",
+            "この実行はまだ終わっていません。結果のない予定セルが{detail}個あり、判定は変わる可能性があります。",
         ),
         Text(
             "Open the report again later; if the run was stopped, the same command goes on from "
@@ -33,7 +33,7 @@ WARNING_TEXTS: dict[str, WarningText] = {
     "environments_differ": WarningText(
         Text(
             "Records come from more than one environment; left out: {detail}.",
-            "複数の環境の記録が混在しているため、次の環境の記録は判定から除いた: {detail}",
+            "複数の環境の記録が混在しているため、次の環境の記録は判定から除きました: {detail}",
         ),
         Text(
             "Run all cells on one machine with one set of package versions, or analyze the "
@@ -44,7 +44,7 @@ WARNING_TEXTS: dict[str, WarningText] = {
     "settings_mixed": WarningText(
         Text(
             "The folder holds results of more than one setting; left out: {detail}.",
-            "設定の異なる結果が同じフォルダーに混在しているため、次を判定から除いた: {detail}",
+            "設定の異なる結果が同じフォルダーに混在しているため、次を判定から除きました: {detail}",
         ),
         Text(
             "Use one output folder per configuration, or start over with --fresh.",
@@ -55,7 +55,7 @@ WARNING_TEXTS: dict[str, WarningText] = {
         Text(
             "LoRA and full fine-tuning ran under different conditions and were not compared: "
             "{detail}.",
-            "LoRAとフルファインチューニングの条件が異なるため、次は比較していない: {detail}",
+            "LoRAとフルファインチューニングの条件が異なるため、次は比較していません: {detail}",
         ),
         Text(
             "Run both with the same data order, steps, batch, length and trainer_args.",
@@ -63,7 +63,7 @@ WARNING_TEXTS: dict[str, WarningText] = {
         ),
     ),
     "cells_failed": WarningText(
-        Text("{detail} ended without a result.", "結果を残さずに終わったセルがある: {detail}"),
+        Text("{detail} ended without a result.", "結果を残さずに終わったセルがあります: {detail}"),
         Text(
             "See the reasons under failures; run again to retry the failed cells only.",
             "failures の理由を確認し、もう一度実行してください。失敗したセルだけがやり直されます。",
@@ -72,7 +72,7 @@ WARNING_TEXTS: dict[str, WarningText] = {
     "mean_hides_failures": WarningText(
         Text(
             "A mean over configurations looks better than its parts: {detail}.",
-            "設定の平均が、個々の設定よりも良い判定になっている: {detail}",
+            "設定の平均が、個々の設定よりも良い判定になっています: {detail}",
         ),
         Text(
             "Read the verdict of each configuration, and the joint verdict.",
@@ -82,7 +82,7 @@ WARNING_TEXTS: dict[str, WarningText] = {
     "too_few_seeds": WarningText(
         Text(
             "Quality or time is undecided: {detail}.",
-            "品質または学習時間の判定に必要なシード数が足りない: {detail}",
+            "品質または学習時間の判定に必要なシード数が足りません: {detail}",
         ),
         Text(
             "Raise seeds in the configuration and run again; finished cells are kept. Where texts "
@@ -96,8 +96,8 @@ WARNING_TEXTS: dict[str, WarningText] = {
         Text(
             "LoRA and full fine-tuning share one learning rate ({detail}); LoRA's best rate is "
             "usually ten to twenty times higher.",
-            "LoRAとフルファインチューニングが同じ学習率({detail})を使っている。"
-            "LoRAに適した学習率は通常10~20倍高い。",
+            "LoRAとフルファインチューニングが同じ学習率({detail})を使っています。"
+            "LoRAに適した学習率は通常その10~20倍です。",
         ),
         Text(
             "Give each its own: learning_rates: {{full: ..., lora: ...}}.",
@@ -107,7 +107,7 @@ WARNING_TEXTS: dict[str, WarningText] = {
     "best_rate_at_edge": WarningText(
         Text(
             "The best learning rate found lies at the edge of what was tried: {detail}.",
-            "見つかった最良の学習率が、試した範囲の端にある: {detail}",
+            "見つかった最良の学習率が、試した範囲の端にあります: {detail}",
         ),
         Text(
             "Raise search.trials, or move search.centres towards it; a better rate may lie beyond.",
@@ -118,7 +118,7 @@ WARNING_TEXTS: dict[str, WarningText] = {
     "arm_did_not_learn": WarningText(
         Text(
             "Training barely lowered the held-out loss (by less than 0.03 nats): {detail}.",
-            "学習しても評価損失がほとんど下がっていない(0.03 nats未満): {detail}",
+            "学習しても評価損失がほとんど下がっていません(0.03 nats未満): {detail}",
         ),
         Text(
             "Raise its learning rate or training_steps; a ratio of gains means little here.",
@@ -128,7 +128,7 @@ WARNING_TEXTS: dict[str, WarningText] = {
     "weights_do_not_move": WarningText(
         Text(
             "Most updates were lost to rounding; share of weights that changed: {detail}.",
-            "更新の多くが丸めで失われている。値が変わった重みの割合: {detail}",
+            "更新の多くが丸めで失われています。値が変わった重みの割合: {detail}",
         ),
         Text(
             "Train with fp32 weights (amp-bf16 or fp32), or raise the learning rate.",
@@ -139,7 +139,7 @@ WARNING_TEXTS: dict[str, WarningText] = {
         Text(
             "Held-out loss was still falling at the end (more than 0.03 nats in the last "
             "interval): {detail}.",
-            "評価損失が学習の終わりでもまだ下がっている(最後の評価区間で0.03 nats超): {detail}",
+            "評価損失が学習の終わりでもまだ下がっています(最後の評価区間で0.03 nats超): {detail}",
         ),
         Text(
             "Raise training_steps; the order of the arms may still change.",
@@ -149,14 +149,14 @@ WARNING_TEXTS: dict[str, WarningText] = {
     "evaluation_set_small": WarningText(
         Text(
             "The held-out set is too small to tell the arms apart: {detail}.",
-            "評価データが少なく、差を見分けられない: {detail}",
+            "評価データが少なく、差を見分けられません: {detail}",
         ),
         Text("Raise evaluation_size.", "evaluation_size を増やしてください。"),
     ),
     "overlap_between_sides": WarningText(
         Text(
             "Held-out texts overlap with the training texts: {detail}.",
-            "評価データと学習データが重なっている: {detail}",
+            "評価データと学習データが重なっています: {detail}",
         ),
         Text(
             "Remove repeated texts or split by document; quality on seen text proves nothing.",
@@ -166,7 +166,7 @@ WARNING_TEXTS: dict[str, WarningText] = {
     "data_size_not_tested": WarningText(
         Text(
             "The effect of the data size is not tested: {detail}.",
-            "データ量の影響は検証できていない: {detail}",
+            "データ量の影響は検証できていません: {detail}",
         ),
         Text(
             "Give at least two dataset_sizes and enough training_steps for one pass over the "
@@ -177,7 +177,7 @@ WARNING_TEXTS: dict[str, WarningText] = {
     "lora_needs_more_memory": WarningText(
         Text(
             "LoRA needed more memory than full fine-tuning: {detail}.",
-            "LoRAのほうがメモリを多く使った: {detail}",
+            "LoRAのほうがメモリを多く使いました: {detail}",
         ),
         Text(
             "Look at the memory breakdown: activations usually outweigh the saving here.",
@@ -187,7 +187,7 @@ WARNING_TEXTS: dict[str, WarningText] = {
     "lora_slower": WarningText(
         Text(
             "LoRA trained more slowly than full fine-tuning: {detail}.",
-            "LoRAのほうが学習が遅かった: {detail}",
+            "LoRAのほうが学習に時間がかかりました: {detail}",
         ),
         Text(
             "Compare at a larger batch: small batches are dominated by the adapters' overhead.",
@@ -198,7 +198,7 @@ WARNING_TEXTS: dict[str, WarningText] = {
         Text(
             "The arms trained under different precisions ({detail}): as practised, not a "
             "controlled comparison.",
-            "精度の設定が異なる({detail})。慣用の設定どうしの比較で、同一条件の比較ではない。",
+            "精度の設定が異なります({detail})。慣用の設定での比較で、同一条件の比較ではありません。",
         ),
         Text(
             "Set one precision for both to compare quality and time under equal conditions.",
@@ -208,7 +208,7 @@ WARNING_TEXTS: dict[str, WarningText] = {
     "time_not_measured": WarningText(
         Text(
             "Other work ran while these were timed, so their time is not used: {detail}.",
-            "測定中に他の処理が動いていたため、次の時間は使わない: {detail}",
+            "測定中に他の処理が動いていたため、次の時間は使いません: {detail}",
         ),
         Text(
             "Run again on an idle machine.",
@@ -218,7 +218,7 @@ WARNING_TEXTS: dict[str, WarningText] = {
     "emulated_bf16": WarningText(
         Text(
             "This processor has no bf16 instructions; times are those of an emulation ({detail}).",
-            "このCPUにはbf16命令がないため、時間はエミュレーションでの値({detail})。",
+            "このCPUにはbf16命令がないため、時間はエミュレーションでの値です({detail})。",
         ),
         Text(
             "Do not carry the times over to other hardware; memory and quality are unaffected.",
@@ -229,7 +229,8 @@ WARNING_TEXTS: dict[str, WarningText] = {
         Text(
             "Not measured in a process of their own: {detail}; memory and time may include "
             "what ran before.",
-            "独立したプロセスで測っていない: {detail}。メモリと時間に直前の処理が含まれうる。",
+            "独立したプロセスで測っていません: {detail}。"
+            "メモリと時間に直前の処理が含まれる可能性があります。",
         ),
         Text(
             "Use lora-bench run, which starts a fresh process per cell.",

@@ -21,6 +21,11 @@ _PHRASES = {
     "gain_retention": Text("gain kept {}", "改善幅の維持率{}"),
     "time_ratio": Text("speed {}", "学習速度{}"),
 }
+_GROWN = {
+    "parameter_reduction_ratio": Text("{} more parameters", "パラメータ増加{}"),
+    "memory_reduction_ratio": Text("memory up {}", "メモリ増加{}"),
+}
+"""How a reduction below 1 is worded: by its inverse, so that nothing grown is called reduced."""
 _NOUNS = {
     "parameter_reduction_ratio": Text("parameters", "パラメータ数"),
     "memory_reduction_ratio": Text("memory", "メモリ"),
@@ -54,11 +59,12 @@ def phrase(value: float | None, metric: str, bound: str | None = None) -> Text:
     name = noun(metric)
     if value is None or not math.isfinite(value):
         return Text(f"{name.en} not measured", f"{name.ja}は未測定")
-    shown = quantity(value, metric)
+    grown = metric in _GROWN and bound is None and 0 < value < 1
+    pattern = (_GROWN if grown else _PHRASES)[metric]
+    shown = quantity(1 / value if grown else value, metric)
     if bound is not None:
         en, ja = {"lower": ("over ", "超"), "upper": ("under ", "未満")}[bound]
         shown = Text(en + shown.en, shown.ja + ja)
-    pattern = _PHRASES[metric]
     return Text(pattern.en.format(shown.en), pattern.ja.format(shown.ja))
 
 

@@ -297,7 +297,7 @@ def _bitsandbytes(m: Machine) -> Iterator[Finding]:
             Said("bitsandbytes is not installed", "bitsandbytes が入っていません"),
             Said(
                 "only 8-bit optimizers need it (trainer_args: {optim: adamw_8bit})",
-                "8ビットのオプティマイザー (trainer_args: {optim: adamw_8bit}) だけが必要とします",
+                "8ビットのオプティマイザ (trainer_args: {optim: adamw_8bit}) だけが必要とします",
             ),
             _pip("bitsandbytes"),
         )

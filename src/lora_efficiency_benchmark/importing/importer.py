@@ -255,7 +255,7 @@ def _unequal_optimizers(runs: Sequence[Run]) -> list[Statement]:
                 if mine != theirs:
                     text = f"{key}: {mine} (full), {theirs} (LoRA)"
                     en = f"the arms differ in the optimizer's {text}"
-                    lines[Statement(en, f"オプティマイザーの設定が異なります: {text}")] = None
+                    lines[Statement(en, f"オプティマイザの設定が異なります: {text}")] = None
     return list(lines)
 
 

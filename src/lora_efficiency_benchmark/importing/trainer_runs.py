@@ -320,7 +320,7 @@ def name_models(runs: Sequence[TrainerRun]) -> tuple[list[Run], list[Statement]]
         strange = [o.run.source for o in others if entry.weights and not _one_model(entry, o)]
         if strange:
             text = f"{run.source}: its weights do not fit the adapter of {strange[0]}"
-            ja = f"{run.source}: 重みの形が {strange[0]} のアダプタと合いません"
+            ja = f"{run.source}: 重みの形が {strange[0]} のアダプターと合いません"
             notes.append(Statement(text, ja))
             named.append(run)
             continue

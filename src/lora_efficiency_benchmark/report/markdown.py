@@ -22,10 +22,12 @@ def render_markdown(analysis: Analysis, language: str) -> str:
     """``report.md``; figures are referred to as ``figures/<name>.svg``."""
     say = wording(language)
     parts = [f"# {escape(say('title'))}", f"**{escape(analysis.joint.sentence[language])}**"]
+    parts += [escape(facts.across_line(analysis, say))]
     parts += [f"## {say('heading.claims')}", _claims(analysis, say), say("records")]
     parts += _estimates(analysis, say)
     parts += [f"## {say('heading.figures')}", *_figures(analysis, language)]
     parts += [f"## {say('heading.arms')}", *_arms(analysis, say)]
+    parts += _across(analysis, say)
     parts += _matched(analysis, say)
     parts += _rates(analysis, say)
     parts += _forgetting(analysis, say) + _samples(analysis, say)
@@ -62,6 +64,13 @@ def _estimates(analysis: Analysis, say: Wording) -> list[str]:
         heading = f"### {run.title}" if scale.rows else f"## {run.title}\n\n{error}"
         parts += [heading, _table(run)]
     return parts
+
+
+def _across(analysis: Analysis, say: Wording) -> list[str]:
+    table = arm_tables.across_table(analysis, say)
+    if not table.rows:
+        return []
+    return [f"## {escape(table.title)}", escape(facts.across_note(analysis, say)), _table(table)]
 
 
 def _matched(analysis: Analysis, say: Wording) -> list[str]:

@@ -101,7 +101,7 @@ def _consequences(s: Start) -> Iterator[tuple[str, str]]:
         yield (
             "Full fine-tuning does NOT fit, not with one text, recomputed activations and a small "
             "optimizer either. It is tried, and recorded as out of memory;",
-            "フルファインチューニングは、1件ずつ、活性値の再計算、小さいオプティマイザーでも"
+            "フルファインチューニングは、1件ずつ、活性値の再計算、小さいオプティマイザでも"
             "収まりません。試みたうえでメモリ不足と記録します。",
         )
         yield (

@@ -168,7 +168,7 @@ def _same_order(a: Reading, b: Reading, seed: int) -> bool:
 def _trainable(arm: Arm) -> Reading:
     value = number(arm.parameters, "trainable")
     if value is None:
-        return _nothing("no parameter count", "パラメータ数がない")
+        return _nothing("no parameter count", "パラメータ数なし")
     cells = tuple(r.cell_id for r in (*arm.memory.values(), *arm.train.values()))[:1]
     return Reading(RunValue(value, None, 0, cells=cells))
 
@@ -183,7 +183,7 @@ def _peak(arm: Arm, reading: str) -> Reading:
         kind = str((record.error or {}).get("kind", "")) if record is not None else ""
         if kind == "out_of_memory":
             return _nothing("ran out of memory", "メモリ不足")
-        return _nothing("no memory cell", "メモリ測定がない")
+        return _nothing("no memory cell", "メモリ測定なし")
     shape = {name: (record.memory or {}).get(name) for name in ("sequence_length", "source")}
     shape["precision"] = record.cell.precision
     return Reading(RunValue(value, None, 0, cells=(record.cell_id,)), shape=shape)
@@ -217,7 +217,7 @@ def _mean(
     """Mean over seeds; its interval covers the held-out texts too where each is known."""
     known = {seed: v for seed, r in arm.train.items() if (v := value(r)) is not None}
     if not known:
-        return _nothing("no result of this arm", "この設定の結果がない")
+        return _nothing("no result of this arm", "この設定の結果なし")
     mean = plain_mean(known, planned_sd**2, _mean_texts([texts(arm.train[s]) for s in known]))
     cells = tuple(arm.train[seed].cell_id for seed in known)
     shown = RunValue(mean.value, ratio_interval(mean), len(known), cells=cells)
@@ -246,7 +246,7 @@ def _claimed(side: Side, arm: Arm, claim: Claim) -> Reading:
     found = _at(judged.per_configuration, arm) if judged else None
     verification = found.verification if found else None
     if measured is None:
-        return _nothing("no such claim on this arm", "この設定についての主張がない")
+        return _nothing("no such claim on this arm", "この設定についての主張なし")
     value = RunValue(
         measured.value,
         found.ci95 if found else None,

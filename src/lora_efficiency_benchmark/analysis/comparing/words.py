@@ -63,10 +63,17 @@ _RULES = {
     "time": Text("time", "学習時間"),
 }
 _STATES = {
-    YES: Text("comparable", "比較できる"),
-    STATED: Text("comparable, with reservations", "留保つきで比較できる"),
-    NO: Text("not comparable", "比較できない"),
+    YES: Text("comparable", "比較可"),
+    STATED: Text("comparable, with reservations", "留保つきで比較可"),
+    NO: Text("not comparable", "比較不可"),
 }
+
+_TOLD = {
+    YES: "{}は比較できます",
+    STATED: "{}は留保つきで比較できます",
+    NO: "{}は比較できません",
+}
+"""The same states as Japanese sentences."""
 
 
 def fact_name(name: str) -> Text:
@@ -137,7 +144,7 @@ def outcome(compared: ComparedQuantity, found: RunDifference) -> Text:
     if found.comparable == NO:
         return _STATES[NO]
     if found.difference is None:
-        return Text("no difference can be given", "差を求められない")
+        return Text("no difference can be given", "差は不明")
     if found.difference == 0 and (compared.exact or found.interval in (None, (0.0, 0.0))):
         return Text("the same", "同じ")
     shown = difference_text(compared.metric, found.difference)
@@ -146,14 +153,14 @@ def outcome(compared: ComparedQuantity, found: RunDifference) -> Text:
     if found.interval is None:
         seeds = (f"{found.num_seeds} seed", f"{found.num_seeds}シード")
         return Text(
-            f"{shown.en}; {seeds[0]} shows no difference", f"{shown.ja}({seeds[1]}では差を示せない)"
+            f"{shown.en}; {seeds[0]} shows no difference", f"{shown.ja}({seeds[1]}では差は不明)"
         )
     interval = interval_text(compared.metric, found)
     if found.shown:
         return Text(f"{shown.en} ({interval.en})", f"{shown.ja}({interval.ja})")
     return Text(
         f"not shown to differ ({shown.en}, {interval.en})",
-        f"差は示されていない({shown.ja}、{interval.ja})",
+        f"差は不明({shown.ja}、{interval.ja})",
     )
 
 
@@ -164,7 +171,7 @@ def configuration_sentence(label: str, compared: Sequence[ComparedQuantity]) -> 
     parts = [_against(place, compared) for place in range(1, count + 1)]
     en = " ".join(f"{name}, {p.en}." for p in parts if p.en)
     name_ja = "フルファインチューニング" if label == "full" else label
-    ja = "".join(f"{name_ja}({p.ja}。" for p in parts if p.ja)
+    ja = "".join(f"{name_ja}、{p.ja}。" for p in parts if p.ja)
     return {"en": en, "ja": ja}
 
 
@@ -174,11 +181,11 @@ def _against(run: int, compared: Sequence[ComparedQuantity]) -> Text:
     same = [q for q, d in rows if outcome(q, d).en == "the same"]
     differ = [(q, d) for q, d in rows if d.shown]
     open_ = [q for q, d in rows if d.difference is not None and not d.shown and q not in same]
-    parts = [_listed(same, "the same: {}", "同じ: {}")]
+    parts = [_listed(same, "the same: {}", "{}は同じです")]
     for q, d in differ:
         found = outcome(q, d)
-        parts.append(Text(f"{q.text['en']} {found.en}", f"{q.text['ja']} {found.ja}"))
-    parts.append(_listed(open_, "not shown to differ: {}", "差は示されていない: {}"))
+        parts.append(Text(f"{q.text['en']} {found.en}", f"{q.text['ja']}の差は{found.ja}です"))
+    parts.append(_listed(open_, "not shown to differ: {}", "{}の差は示されていません"))
     parts.append(_included([d for _, d in rows]))
     parts.append(_barred([(q, d) for q, d in rows if d.comparable == NO and _both_known(q, run)]))
     parts += [_verdicts(q, d) for q, d in rows]
@@ -188,7 +195,7 @@ def _against(run: int, compared: Sequence[ComparedQuantity]) -> Text:
     pair = f"{run_letter(run)} against {run_letter(0)}"
     return Text(
         f"{pair}: " + "; ".join(p.en for p in kept),
-        f"{run_letter(0)}に対する{run_letter(run)})。" + "。".join(p.ja for p in kept),
+        f"{run_letter(0)}に対する{run_letter(run)}: " + "。".join(p.ja for p in kept),
     )
 
 
@@ -199,7 +206,7 @@ def _included(rows: Sequence[RunDifference]) -> Text:
     if not names:
         return Text("", "")
     why = reasons(names)
-    return Text(f"differences with reservations: {why.en}", f"差についての留保: {why.ja}")
+    return Text(f"differences with reservations: {why.en}", f"差には留保があります({why.ja})")
 
 
 def _barred(rows: Sequence[tuple[ComparedQuantity, RunDifference]]) -> Text:
@@ -211,8 +218,10 @@ def _barred(rows: Sequence[tuple[ComparedQuantity, RunDifference]]) -> Text:
     if not groups:
         return Text("", "")
     en = ", ".join(f"{', '.join(t.en for t in g)} ({w.en})" for w, g in groups.items())
-    ja = "、".join(f"{'、'.join(t.ja for t in g)} ({w.ja})" for w, g in groups.items())
-    return Text(f"not comparable: {en}", f"比較できない: {ja}")
+    ja = "。".join(
+        f"{'、'.join(t.ja for t in g)}は比較できません({w.ja})" for w, g in groups.items()
+    )
+    return Text(f"not comparable: {en}", ja)
 
 
 def _verdicts(compared: ComparedQuantity, found: RunDifference) -> Text:
@@ -225,7 +234,8 @@ def _verdicts(compared: ComparedQuantity, found: RunDifference) -> Text:
     return Text(
         f"{compared.text['en']} {first} in {a}, {other} in {b}"
         + (", under different conditions" if apart else ""),
-        f"{compared.text['ja']}は{a}で{first}、{b}で{other}" + ("(条件が異なる)" if apart else ""),
+        f"{compared.text['ja']}の判定は{a}で{first}、{b}で{other}です"
+        + ("(条件が異なります)" if apart else ""),
     )
 
 
@@ -242,21 +252,21 @@ def whole_sentence(
     """The one line: what differs, what may be compared, how many configurations are shared."""
     names = [fact_name(fact.name) for fact in differing]
     en_names, ja_names = listing([t.en for t in names], 8).en, listing([t.ja for t in names], 8).ja
-    head = Text(f"The runs differ in {en_names}", f"実行間の違い: {ja_names}")
+    head = Text(f"The runs differ in {en_names}", f"実行の間で異なるのは{ja_names}です")
     if not names:
-        head = Text("The records name nothing that differs", "記録にある限り違いはない")
+        head = Text("The records name nothing that differs", "記録にある限り、違いはありません")
     shown = Text("", "")
     worst = {q: _worst([p for p in allowed if p.quantity == q]) for q in QUANTITIES}
     for state in (YES, STATED, NO):
         group = [_RULES[q] for q in QUANTITIES if worst[q] == state]
         if group:
             en, ja = ", ".join(t.en for t in group), "、".join(t.ja for t in group)
-            shown = Text(
-                f"{shown.en}; {_STATES[state].en}: {en}", f"{shown.ja}。{_STATES[state].ja}: {ja}"
-            )
+            told = _TOLD[state].format(ja)
+            shown = Text(f"{shown.en}; {_STATES[state].en}: {en}", f"{shown.ja}。{told}")
     count, rest = len(configurations), len(unshared)
     en = f"{head.en}{shown.en}; {count} configurations shared, {rest} not. Nothing is pooled."
-    ja = f"{head.ja}{shown.ja}。共通の構成は{count}件、片方だけの構成は{rest}件。値は混ぜていない。"
+    ja = f"{head.ja}{shown.ja}。共通の構成は{count}件、片方だけの構成は{rest}件です。"
+    ja += "値は混ぜていません。"
     return {"en": en, "ja": ja}
 
 

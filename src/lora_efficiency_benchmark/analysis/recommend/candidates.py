@@ -100,7 +100,7 @@ def _retention(comparison: Comparison, arm: Arm) -> Measurement:
         return found
     of_full = Text(
         f"nothing to compare with, as full fine-tuning's {other.en}",
-        f"比較の相手であるフルファインチューニングに{other.ja}",
+        f"比較の相手のフルファインチューニングは{other.ja}",
     )
     why = of_full if own == NOTHING else own
     return Measurement(arm.label, arm.dataset_size, cells=found.cells, reason=why)
@@ -114,9 +114,9 @@ def _own_retention(comparison: Comparison, arm: Arm) -> Measurement:
     if not losses:
         reason = _no_result(arm)
         if reason == NOTHING:
-            reason = Text("no result", "結果がない")
+            reason = Text("no result", "結果なし")
     elif base is not None and sum(losses) / len(losses) >= base:
-        reason = Text("gained nothing in training", "学習による改善がない")
+        reason = Text("gained nothing in training", "学習による改善なし")
     values = {} if reason != NOTHING else dict.fromkeys(arm.train, 1.0)
     return Measurement(arm.label, arm.dataset_size, values=values, reason=reason)
 
@@ -127,7 +127,7 @@ def _no_result(arm: Arm) -> Text:
     if arm.train or not kinds:
         return NOTHING
     how = words.kind(kinds[0])
-    return Text(f"training left no result ({how.en})", f"学習の結果がない({how.ja})")
+    return Text(f"training left no result ({how.en})", f"学習の結果なし({how.ja})")
 
 
 def _diverged(arm: Arm) -> tuple[int, ...]:

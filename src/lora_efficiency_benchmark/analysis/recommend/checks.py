@@ -70,7 +70,7 @@ def _retention_check(candidate: Candidate, limits: Limits, levels: Levels) -> Ch
     required = limits.retention
     if candidate.diverged:
         seeds = ", ".join(map(str, candidate.diverged))
-        reason = Text(f"diverged (seed {seeds})", f"発散した(シード{seeds})")
+        reason = Text(f"diverged (seed {seeds})", f"発散(シード{seeds})")
         return Check("retention", required, FAILED, reason=reason)
     measurement = candidate.retention
     if measurement.value is None:
@@ -108,7 +108,7 @@ def check_memory(candidate: Candidate, limits: Limits) -> Check | None:
             return Check(MEMORY, limit, FAILED, needed, reason=reason)
         reason = Text(
             "ran out of memory here; how much it needs is not known",
-            "このマシンではメモリ不足で、必要量は不明",
+            "このマシンではメモリ不足で、必要量は不明です",
         )
         return Check(MEMORY, limit, NOT_MEASURED, reason=reason)
     if limit is None:
@@ -116,7 +116,7 @@ def check_memory(candidate: Candidate, limits: Limits) -> Check | None:
     if needed is None:
         reason = Text(
             "peak memory was not measured, so the limit cannot be checked",
-            "ピークメモリが未測定のため、上限を確認できない",
+            "ピークメモリが未測定のため、上限を確認できません",
         )
         return Check(MEMORY, limit, NOT_MEASURED, reason=reason)
     if needed > limit:
@@ -134,7 +134,7 @@ def _time_check(candidate: Candidate, limits: Limits, levels: Levels) -> Check |
     if value is None:
         reason = Text(
             "training time was not measured, so the limit cannot be checked",
-            "学習時間が未測定のため、上限を確認できない",
+            "学習時間が未測定のため、上限を確認できません",
         )
         return Check(TIME, limit, NOT_MEASURED, reason=reason)
     found = plain_mean(candidate.seconds, (TIME_RELATIVE_SD * value) ** 2)

@@ -44,14 +44,15 @@ def best_lora(best: BestSetting, data: Text, data_size: int | None) -> Text:
     place = Text(f"on {data.en}{at.en}", f"{data.ja}{at.ja}")
     if best.best is None:
         return Text(
-            f"No LoRA setting has a held-out loss {place.en}", f"{place.ja}でLoRAの評価損失がない"
+            f"No LoRA setting has a held-out loss {place.en}",
+            f"{place.ja}でLoRAの評価損失がありません",
         )
     shown, name = quality(best.best), best.best.candidate.name
     seeds = len(best.best.candidate.losses)
     if not best.as_good and not best.worse:
         return Text(
             f"Only one LoRA setting was run {place.en}: {name} ({shown.en})",
-            f"{place.ja}で測定したLoRA設定は1つのみ: {name}({shown.ja})",
+            f"{place.ja}で測定したLoRA設定は1つだけです: {name}({shown.ja})",
         )
     if not best.as_good:
         others = len(best.worse)
@@ -59,15 +60,15 @@ def best_lora(best: BestSetting, data: Text, data_size: int | None) -> Text:
             f"The best LoRA setting {place.en} is {name} ({shown.en}), shown to be better than "
             f"{'the other' if others == 1 else f'each of the other {others}'} "
             f"at {plural(seeds, 'seed')}",
-            f"{place.ja}で最も良いLoRA設定は {name}({shown.ja})。"
-            f"他の{others}設定のどれよりも良いことを{seeds}シードで確認",
+            f"{place.ja}で最も良いLoRA設定は {name}({shown.ja})です。"
+            f"他の{others}設定のどれよりも良いことを{seeds}シードで確認しました",
         )
     if seeds == 1:
         return Text(
             f"Which LoRA setting is best {place.en} is undecided: one seed tells no two apart; "
             f"{name} measured best ({shown.en}), which is a guess",
-            f"{place.ja}で最も良いLoRA設定は判定保留: 1シードでは差を見分けられない。"
-            f"測定値が最も良いのは {name}({shown.ja})だが、推測にとどまる",
+            f"{place.ja}で最も良いLoRA設定は判定保留です。1シードでは差を見分けられません。"
+            f"測定値が最も良いのは {name}({shown.ja})ですが、推測にとどまります",
         )
     same = words.names([j.candidate.name for j in best.as_good])
     cheapest = min((best.best, *best.as_good), key=memory_or_infinity)
@@ -75,10 +76,10 @@ def best_lora(best: BestSetting, data: Text, data_size: int | None) -> Text:
         f"No single LoRA setting is best {place.en}: {name} measured best ({shown.en}), and "
         f"{plural(seeds, 'seed')} cannot tell it from {same.en}; "
         f"{cheapest.candidate.name} needs the least memory of these",
-        f"{place.ja}で最も良いLoRA設定は1つに絞れない: "
-        f"測定値が最も良いのは {name}({shown.ja})だが、"
-        f"{seeds}シードでは {same.ja} との差を見分けられない。"
-        f"このうちメモリが最小なのは {cheapest.candidate.name}",
+        f"{place.ja}で最も良いLoRA設定は1つに絞れません。"
+        f"測定値が最も良いのは {name}({shown.ja})ですが、"
+        f"{seeds}シードでは {same.ja} との差を見分けられません。"
+        f"このうちメモリが最小なのは {cheapest.candidate.name} です",
     )
 
 
@@ -93,8 +94,8 @@ def _lora(decision: Decision, chosen: Judged, at: Text) -> Text:
     return Text(
         f"Use {name}{at.en}: shown to meet the limits ({limits.en}), it keeps {kept.en} and "
         f"{why.en}{cost.en}{left.en}",
-        f"{name} を推奨{at.ja}: {limits.ja}という条件を満たすことを確認"
-        f"(改善幅の維持率{kept.ja})。{why.ja}{cost.ja}{left.ja}",
+        f"{name} を推奨します{at.ja}。{limits.ja}という条件を満たすことを確認しました"
+        f"(改善幅の維持率{kept.ja})。{why.ja}です{cost.ja}{left.ja}",
     )
 
 
@@ -109,17 +110,17 @@ def _full(decision: Decision, at: Text) -> Text:
         why = Text(
             f"no LoRA setting of {len(lora)} meets the limits ({limits.en}), closest is "
             f"{near.candidate.name}: {reason.en}",
-            f"{len(lora)}通りのLoRA設定はどれも条件({limits.ja})を満たさない。"
+            f"{len(lora)}通りのLoRA設定はどれも条件({limits.ja})を満たしません。"
             f"最も近いのは {near.candidate.name}: {reason.ja}",
         )
     else:
         why = Text(
             "no LoRA setting that meets the limits is cheaper",
-            "条件を満たし、かつフルファインチューニングより安いLoRA設定はない",
+            "条件を満たし、かつフルファインチューニングより安いLoRA設定はありません",
         )
     return Text(
         f"Do not use LoRA here{at.en}: {why.en}; full fine-tuning meets them{cost.en}",
-        f"ここではLoRAを使わない{at.ja}: {why.ja}。フルファインチューニングは条件を満たす{cost.ja}",
+        f"ここではLoRAを使わないでください{at.ja}。{why.ja}。フルファインチューニングは条件を満たします{cost.ja}",
     )
 
 
@@ -148,7 +149,7 @@ def _possibly_cheaper(decision: Decision) -> Text:
     listed = words.names([j.candidate.name for j in decision.cheaper])
     return Text(
         f"; possibly cheaper and undecided: {listed.en}",
-        f"。より安い可能性があるが判定保留: {listed.ja}",
+        f"。より安い可能性がありますが、判定保留です: {listed.ja}",
     )
 
 
@@ -162,12 +163,16 @@ def _undecided(decision: Decision, at: Text) -> Text:
     head = Text(
         f"Undecided{' at one seed' if one else ''}{at.en} which setting is the cheapest within the "
         f"limits ({limits.en})",
-        f"条件({limits.ja})を満たす最も安い設定は{'1シードでは' if one else ''}判定保留{at.ja}",
+        f"条件({limits.ja})を満たす最も安い設定は{'1シードでは' if one else ''}判定保留です{at.ja}",
     )
     guess = _guess(decision, decision.chosen) if lora and decision.chosen else NOTHING
     if guess == NOTHING:
         check = _first_unmeasured(decision)
-        guess = check.reason if check else Text("no LoRA setting was measured", "LoRAの測定がない")
+        guess = (
+            check.reason
+            if check
+            else Text("no LoRA setting was measured", "LoRAの測定がありません")
+        )
     return Text(f"{head.en}: {guess.en}{tail.en}", f"{head.ja}。{guess.ja}{tail.ja}")
 
 
@@ -195,14 +200,15 @@ def _guess_full(decision: Decision, figures: Text) -> Text:
         why = check.reason if check else NOTHING
         return Text(
             f"only full fine-tuning is shown to qualify ({figures.en}); {why.en}",
-            f"条件を満たすと確認できたのはフルファインチューニングのみ({figures.ja})。LoRAは{why.ja}",
+            f"条件を満たすと確認できたのはフルファインチューニングだけです({figures.ja})。"
+            f"LoRA: {why.ja}",
         )
     near = min(left, key=lambda j: j.distance)
     shown, advice = quality_and_memory(near), _advice(near)
     return Text(
         f"the best guess is full fine-tuning ({figures.en}), as no LoRA setting reaches them so "
         f"far; closest is {near.candidate.name} ({shown.en}), {advice.en}",
-        f"現時点の推測はフルファインチューニング({figures.ja})。条件に届くLoRA設定はまだなく、"
+        f"現時点の推測はフルファインチューニングです({figures.ja})。条件に届くLoRA設定はまだなく、"
         f"最も近いのは {near.candidate.name}({shown.ja})で、{advice.ja}",
     )
 
@@ -214,7 +220,7 @@ def _advice(judged: Judged) -> Text:
         return words.seeds_would_decide(judged.seeds_needed)
     if check is not None and check.verification == NOT_MEASURED:
         return check.reason
-    return Text("more seeds alone would not decide", "シードを増やすだけでは判定できない")
+    return Text("more seeds alone would not decide", "シードを増やすだけでは判定できません")
 
 
 def _fallback(decision: Decision) -> Text:
@@ -224,7 +230,7 @@ def _fallback(decision: Decision) -> Text:
     cost = _bracketed(cost_beside_full(decision, found.candidate))
     return Text(
         f"; full fine-tuning meets the limits meanwhile{cost.en}",
-        f"。フルファインチューニングは条件を満たす{cost.ja}",
+        f"。フルファインチューニングは条件を満たします{cost.ja}",
     )
 
 
@@ -240,7 +246,7 @@ def _none(decision: Decision, at: Text) -> Text:
     reason = near.deciding.reason if near.deciding else NOTHING
     return Text(
         f"No setting meets the limits{at.en} ({limits.en}); {name.en} comes closest: {reason.en}",
-        f"条件({limits.ja})を満たす設定はない{at.ja}。最も近いのは {name.ja}: {reason.ja}",
+        f"条件({limits.ja})を満たす設定はありません{at.ja}。最も近いのは {name.ja}: {reason.ja}",
     )
 
 

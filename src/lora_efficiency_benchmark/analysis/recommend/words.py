@@ -67,8 +67,8 @@ def texts_at(data_size: int | None) -> Text:
 def seeds_would_decide(seeds: int | None) -> Text:
     """How many seeds would decide, for the end of a reason."""
     if seeds is None:
-        return Text("more than 100 seeds would be needed", "100シードを超えても不足")
-    return Text(f"about {plural(seeds, 'seed')} would decide", f"判定には約{seeds}シード必要")
+        return Text("more than 100 seeds would be needed", "100シードを超えても足りません")
+    return Text(f"about {plural(seeds, 'seed')} would decide", f"判定には約{seeds}シード必要です")
 
 
 def below(value: float, interval: tuple[float, float] | None, limit: float) -> Text:
@@ -78,7 +78,7 @@ def below(value: float, interval: tuple[float, float] | None, limit: float) -> T
     ja = f"(信頼上限{high})" if high else ""
     return Text(
         f"keeps {shown}{en}, below {share(limit)}",
-        f"維持率{shown}{ja}で{share(limit)}に届かない",
+        f"維持率{shown}{ja}で{share(limit)}に未達",
     )
 
 
@@ -96,7 +96,7 @@ def over_memory(needed: float, limit: float, otherwise: float | None) -> Text:
     en, ja = "", ""
     if otherwise is not None:
         en = f"; as practised it needs {size(otherwise)}, but its quality was not measured that way"
-        ja = f"。慣用の設定なら{size(otherwise)}だが、その条件での品質は未測定"
+        ja = f"。慣用の設定なら{size(otherwise)}ですが、その条件での品質は未測定です"
     used, most = size(needed), size(limit)
     if used == most:  # rounding hides by how much
         used, most = f"{needed:,.0f} bytes", f"{limit:,.0f} bytes"
@@ -117,4 +117,4 @@ def ran_out(at_least: float | None, limit: float | None) -> Text:
 def over_time(seconds: float, limit: float) -> Text:
     """Why training time rules a configuration out."""
     used, most = duration(seconds), duration(limit)
-    return Text(f"takes {used.en}, over the limit of {most.en}", f"{used.ja}かかる(上限{most.ja})")
+    return Text(f"takes {used.en}, over the limit of {most.en}", f"{used.ja}必要(上限{most.ja})")

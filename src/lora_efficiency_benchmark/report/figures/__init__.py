@@ -13,7 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...analysis.values import Analysis
+from .. import formats
 from ..texts import Wording, wording
+from .across import across_spec
 from .curves import curves_spec
 from .estimates import estimator_spec, scale_spec
 from .memory import memory_spec
@@ -23,6 +25,8 @@ from .sizes import several_sizes, sizes_spec
 from .style import CONFIG, FILTERS, Spec
 from .time import time_spec
 
+_OF_TWO_MODELS = ("quality", "memory", "time")
+"""Figures that show the other model's arm beside ratios to the run's own."""
 Builder = Callable[[Analysis, Wording], Spec | None]
 
 
@@ -76,6 +80,8 @@ def _builders(analysis: Analysis) -> dict[str, Builder]:
         builders["rates"] = rates_spec
     if several_sizes(analysis):
         builders["sizes"] = sizes_spec
+    if analysis.across is not None:
+        builders["across"] = across_spec
     if analysis.estimator is not None and analysis.estimator.cells:
         builders["estimator"] = estimator_spec
     if any(claim.mean is not None for claim in analysis.estimated_claims):
@@ -86,5 +92,9 @@ def _builders(analysis: Analysis) -> dict[str, Builder]:
 def _figure(name: str, build: Builder, analysis: Analysis, say: Wording) -> Figure:
     spec = build(analysis, say)
     caption = say(f"figure.{name}.caption" if spec else f"missing.{name}")
+    if spec and analysis.across is not None and name in _OF_TWO_MODELS:
+        names = {"model": analysis.across.model, "base": analysis.across.base_model}
+        more = formats.clean(say("across.caption", **names))
+        caption += more if say.language == "ja" else f" {more}"
     whole = {**spec, "params": FILTERS} if spec else None
     return Figure(name, say(f"figure.{name}"), caption, whole)

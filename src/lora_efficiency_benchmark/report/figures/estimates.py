@@ -6,6 +6,7 @@ from typing import Any
 
 from ...analysis.values import Analysis, EstimatedClaim, EstimatorCell
 from .. import formats
+from ..tables import full_name
 from ..texts import Wording
 from .style import CLAIM, LORA, MOST_ARMS, WIDTH, Spec, layer, number_axis
 
@@ -38,7 +39,8 @@ def estimator_spec(analysis: Analysis, say: Wording) -> Spec | None:
 
 def _error(cell: EstimatorCell, say: Wording) -> dict[str, Any]:
     full = cell.label == "full"
-    name = f"{say('full') if full else formats.clean(cell.label)} · {_reading(cell.reading, say)}"
+    arm = full_name(cell.model, say) if full else formats.clean(cell.label)
+    name = f"{arm} · {_reading(cell.reading, say)}"
     return {
         **({} if full else {"label": formats.clean(cell.label)}),
         "arm": name,

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from ...analysis.values import Analysis, ArmSummary
+from ...analysis.values import Analysis, ArmSummary, ClaimVerdict
 from ...plan import FULL
 from .. import formats
 from ..tables import arm_name, filter_keys, train_cells
@@ -22,23 +24,61 @@ HEIGHT = 300
 _MOST_NAMES = 20  # in one panel: with more points only the Pareto front is named
 
 
+@dataclass(frozen=True)
+class _Compared:
+    """Arms whose gains are shares of the same one: of one model, or across two."""
+
+    arms: Sequence[ArmSummary]
+    claims: Sequence[ClaimVerdict]
+    name: str  # above its panels; empty where there is only one comparison
+    y_title: str
+
+
 def quality_spec(analysis: Analysis, say: Wording) -> Spec | None:
-    """One panel a data size: a point an arm, its interval, and the claimed values."""
-    measured = [arm for arm in analysis.arms if _drawable(arm)]
-    if not any(arm.training_method != FULL for arm in measured):
+    """One panel a comparison and data size: a point an arm, its interval, and the claimed values.
+
+    Shares of two different gains never stand in one panel.
+    """
+    panels = [panel for group in _comparisons(analysis, say) for panel in _panels(group, say)]
+    if not panels:
         return None
-    claimed = _claimed(analysis)
+    return panels[0] if len(panels) == 1 else {"vconcat": panels}
+
+
+def _comparisons(analysis: Analysis, say: Wording) -> list[_Compared]:
+    def of(comparison: str) -> list[ClaimVerdict]:
+        return [claim for claim in analysis.claims if claim.comparison == comparison]
+
+    y_title, across = say("figure.quality.y"), analysis.across
+    if across is None:
+        return [_Compared(analysis.arms, analysis.claims, "", y_title)]
+    names = {"model": formats.clean(across.model), "base": formats.clean(across.base_model)}
+    return [
+        _Compared(
+            analysis.arms, of("same-model"), say("across.panel", model=names["model"]), y_title
+        ),
+        _Compared(
+            across.arms, of("cross-model"), say("estimates.models", **names), say("across.y")
+        ),
+    ]
+
+
+def _panels(group: _Compared, say: Wording) -> list[Spec]:
+    measured = [arm for arm in group.arms if _drawable(arm)]
+    if not any(arm.training_method != FULL for arm in measured):
+        return []
+    claimed = _claimed(group)
     x_range, y_range = _ranges(measured, claimed)
     sizes = list(dict.fromkeys(arm.dataset_size for arm in measured))
     panels = []
     for size in sizes:
-        points = [_point(arm, analysis, y_range, say) for arm in measured
+        points = [_point(arm, group, y_range, say) for arm in measured
                   if arm.dataset_size == size]  # fmt: skip
-        panel = _panel(points, claimed, x_range, y_range, say)
-        if len(sizes) > 1:
-            panel["title"] = say("per_texts", n=f"{size:,}")
-        panels.append(panel)
-    return panels[0] if len(panels) == 1 else {"vconcat": panels}
+        panel = _panel(points, claimed, (x_range, y_range), group.y_title, say)
+        texts = say("per_texts", n=f"{size:,}") if len(sizes) > 1 else ""
+        title = " · ".join(part for part in (group.name, texts) if part)
+        panels.append({**panel, **({"title": title} if title else {})})
+    return panels
 
 
 def _drawable(arm: ArmSummary) -> bool:
@@ -46,11 +86,11 @@ def _drawable(arm: ArmSummary) -> bool:
     return arm.trainable_parameters > 0 and kept is not None and math.isfinite(kept)
 
 
-def _claimed(analysis: Analysis) -> dict[str, float]:
+def _claimed(group: _Compared) -> dict[str, float]:
     """Claimed trainable parameters (full / claimed ratio) and claimed share of the gain."""
-    full = next((a for a in analysis.arms if a.training_method == FULL), None)
+    full = next((a for a in group.arms if a.training_method == FULL), None)
     found: dict[str, float] = {}
-    for claim in analysis.claims:
+    for claim in group.claims:
         if claim.metric == "parameter_reduction_ratio" and full and full.trainable_parameters:
             found.setdefault("x", full.trainable_parameters / claim.claimed)
         elif claim.metric == "gain_retention":
@@ -68,7 +108,7 @@ def _ranges(
 
 
 def _point(
-    arm: ArmSummary, analysis: Analysis, y_range: tuple[float, float], say: Wording
+    arm: ArmSummary, group: _Compared, y_range: tuple[float, float], say: Wording
 ) -> dict[str, Any]:
     kept, full = arm.gain_retention or 0.0, arm.training_method == FULL
     name, percent = arm_name(arm, say), formats.percent(kept, say)
@@ -80,11 +120,11 @@ def _point(
         "text": f"{name}  {percent}",
         "shape": "square" if full else "circle",
         "colour": FULL_GREY if full else LORA,
-        "tip": [name, f"{say('figure.quality.y')}: {percent}",
+        "tip": [name, f"{group.y_title}: {percent}",
                 f"{say('column.trainable')}: {arm.trainable_parameters:,}"],
         "record": formats.record_href(cells[0]) if cells else None,
     }  # fmt: skip
-    interval = _interval(arm, analysis)
+    interval = _interval(arm, group)
     if interval is not None:  # drawn up to the frame; the table has the exact ends
         row["low"], row["high"] = (min(max(end, y_range[0]), y_range[1]) for end in interval)
         low, high = (formats.percent(end, say) for end in interval)
@@ -92,8 +132,8 @@ def _point(
     return row
 
 
-def _interval(arm: ArmSummary, analysis: Analysis) -> tuple[float, float] | None:
-    for claim in analysis.claims:
+def _interval(arm: ArmSummary, group: _Compared) -> tuple[float, float] | None:
+    for claim in group.claims:
         for found in claim.per_configuration if claim.metric == "gain_retention" else ():
             if (found.configuration, found.dataset_size) == (arm.label, arm.dataset_size):
                 return found.ci95
@@ -103,11 +143,12 @@ def _interval(arm: ArmSummary, analysis: Analysis) -> tuple[float, float] | None
 def _panel(
     points: list[dict[str, Any]],
     claimed: dict[str, float],
-    x_range: tuple[float, float],
-    y_range: tuple[float, float],
+    ranges: tuple[tuple[float, float], tuple[float, float]],
+    y_title: str,
     say: Wording,
 ) -> Spec:
     marks = [*points]
+    x_range, y_range = ranges
     if len(claimed) == 2:
         name = say("figure.quality.claimed")
         marks.append({**claimed, "text": name, "tip": [name], "shape": "diamond", "colour": CLAIM})
@@ -115,7 +156,7 @@ def _panel(
     _add_labels(named, claimed, x_range, y_range)
     x = number_axis(say("figure.quality.x"), x_range, type="log")
     x["axis"] = {"format": "~s", "tickCount": 5, "grid": False}
-    y = number_axis(say("figure.quality.y"), y_range)
+    y = number_axis(y_title, y_range)
     y["axis"] = {"format": "~%", "tickCount": 6}
     layers = [*_claimed_lines(claimed, x, y), _leaders(named, x, y), _front(points, x, y)]
     layers += [*_dots(marks, points, x, y), *_names(named, x, y)]

@@ -8,14 +8,15 @@ from typing import Any
 from ...analysis.values import Analysis, ArmSummary
 from ...plan import FULL
 from .. import formats
-from ..tables import filter_keys, sized_name, train_cells
+from ..tables import filter_keys, shown_arms, sized_name, train_cells
 from ..texts import Wording
 from .style import MOST_ARMS, WIDTH, Spec, layer, number_axis
 
 
 def time_spec(analysis: Analysis, say: Wording) -> Spec | None:
     """One bar an arm and data size: the mean over its seeds, with the ratio in words."""
-    timed = [(arm, [s for s in arm.train_seconds if math.isfinite(s)]) for arm in analysis.arms]
+    arms = shown_arms(analysis)
+    timed = [(arm, [s for s in arm.train_seconds if math.isfinite(s)]) for arm in arms]
     measured = [(arm, seconds) for arm, seconds in timed if seconds][:MOST_ARMS]
     if not measured:
         return None

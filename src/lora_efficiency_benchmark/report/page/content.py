@@ -8,12 +8,12 @@ from typing import Any
 from ...analysis.values import Analysis, AnalysisWarning
 from .. import formats
 from ..figures import Figure, build_figures
+from ..figures.figure_tables import curves_table, sizes_table
 from ..figures.style import MOST_ARMS
-from ..tables import Table, arm_tables, facts
+from ..tables import Table, arm_tables, facts, shown_arms
 from ..tables.claims import claims_table
 from ..tables.estimates import estimates_table, estimator_line, estimator_table
 from ..tables.matched import matched_table
-from ..tables.other_model import other_model_table
 from ..tables.probes import forgetting_table, sample_tables
 from ..tables.rates import rates_note, rates_table
 from ..texts import METHOD_KEYS, Wording, wording
@@ -44,7 +44,8 @@ def subject(analysis: Analysis, say: Wording) -> str:
     device = (analysis.environment.get("device") or {}).get("name")
     sizes = sorted({arm.dataset_size for arm in analysis.arms})
     data = say("per_texts", n=" / ".join(f"{size:,}" for size in sizes)) if sizes else None
-    return " · ".join(formats.clean(part) for part in (name, device, data) if part)
+    other = say("across.other", base=analysis.across.base_model) if analysis.across else None
+    return " · ".join(formats.clean(part) for part in (name, other, device, data) if part)
 
 
 def _first_screen(analysis: Analysis, say: Wording) -> dict[str, Any]:
@@ -52,6 +53,7 @@ def _first_screen(analysis: Analysis, say: Wording) -> dict[str, Any]:
     return {
         "joint": analysis.joint,
         "sentence": formats.clean(analysis.joint.sentence[say.language]),
+        "across_line": facts.across_line(analysis, say),
         "joint_reason": formats.clean(say.either(analysis.joint.reason, analysis.joint.reason_ja)),
         "joint_rows": joint_rows(analysis, say),
         "joint_more": joint_left_out(analysis),
@@ -67,7 +69,7 @@ def _first_screen(analysis: Analysis, say: Wording) -> dict[str, Any]:
 
 
 def _topics(analysis: Analysis, say: Wording) -> dict[str, Any]:
-    arms = analysis.arms
+    arms = shown_arms(analysis)
     return {
         "filters": filter_groups(analysis, say),
         "configurations": len(lora_arms(analysis)),
@@ -78,7 +80,10 @@ def _topics(analysis: Analysis, say: Wording) -> dict[str, Any]:
         "memory": arm_tables.memory_table(analysis, say),
         "breakdown": arm_tables.breakdown_table(analysis, say),
         "time": arm_tables.time_table(analysis, say),
-        "other_model": other_model_table(analysis, say),
+        "across": arm_tables.across_table(analysis, say),
+        "across_note": facts.across_note(analysis, say),
+        "curves": curves_table(analysis, say),
+        "sizes": sizes_table(analysis, say),
         "matched": matched_table(analysis, say),
         "rates": rates_table(analysis, say),
         "rates_note": rates_note(analysis, say),
@@ -108,7 +113,7 @@ def _figure(figure: Figure, say: Wording, drawn: bool) -> dict[str, Any]:
         "name": figure.name,
         "title": figure.title,
         "caption": figure.caption,
-        "alt": say("figure.alt", title=figure.title),
+        "alt": say(f"figure.{figure.name}.alt", title=figure.title),
         "svg": Markup(_inline(figure.to_svg())) if figure.spec and drawn else "",
         "spec": figure.whole() if figure.spec else None,
     }

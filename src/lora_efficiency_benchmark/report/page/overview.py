@@ -12,7 +12,13 @@ from dataclasses import dataclass
 
 from ...analysis.values import Analysis, ClaimVerdict, ConfigurationVerdict
 from .. import formats
-from ..tables.claims import condition, configuration_labels, found_value, records_behind
+from ..tables.claims import (
+    compared_models,
+    condition,
+    configuration_labels,
+    found_value,
+    records_behind,
+)
 from ..texts import Wording
 
 _MOST_ROWS = 12
@@ -55,6 +61,7 @@ class Card:
     reason: str
     condition: str
     joint: bool
+    models: str  # which two, where full fine-tuning and LoRA are of different ones
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,7 @@ def _card(analysis: Analysis, claim: ClaimVerdict, labels: list[str], say: Wordi
         reason=formats.clean(say.either(claim.reason, claim.reason_ja)),
         condition=condition(analysis, claim, say),
         joint=claim.joint,
+        models=compared_models(analysis, claim, say),
     )
 
 

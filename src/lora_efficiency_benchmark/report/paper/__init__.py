@@ -48,15 +48,19 @@ def configuration_hash(analysis: Analysis) -> str:
     The name of a record ends with a hash of the cell's settings, so two runs share this hash where
     the same cells were asked for, on any machine: SHA-256 of the sorted names, one a line.
     """
-    names = sorted({cell for arm in analysis.arms for cell in arm.cells})
+    arms = (*analysis.arms, *analysis.reference_arms)
+    names = sorted({cell for arm in arms for cell in arm.cells})
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:HASH_DIGITS]
 
 
 def conditions(analysis: Analysis, say: Wording) -> list[tuple[str, str]]:
     """Name and value of what every figure depends on; what no record says is called not stated."""
     unknown = say("paper.not_stated")
+    across = analysis.across
+    other = [("other_model", published(analysis.settings.get("base_model")))] if across else []
     found = [
         ("model", published(analysis.settings.get("model"))),
+        *other,
         ("device", _device(analysis.environment, say)),
         ("data", _data(analysis, say)),
         ("training", _training(analysis.settings, say)),

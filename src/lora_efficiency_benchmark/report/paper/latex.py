@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from ...analysis.values import Analysis, ArmSummary, ClaimVerdict
+from ...analysis.values import AcrossModels, Analysis, ArmSummary, ClaimVerdict
 from ...plan import AS_PRACTISED, CONTROLLED, FULL
 from ...units import to_gib
 from .. import formats
-from ..tables import arm_name, memory_block, unique_arms
+from ..tables import arm_name, is_reference, memory_block, memory_times, shown_arms, unique_arms
 from ..tables.claims import condition
 from ..texts import Wording, wording
 from . import ClaimRow, claim_rows, conditions_line, joint_rows, mean_row, thresholds
@@ -36,11 +36,13 @@ def escape(text: object) -> str:
 
 
 def render_latex(analysis: Analysis, language: str) -> str:
-    """Three tables: the claims, quality per arm, and what each arm costs."""
+    """Tables of the claims, of quality and of cost per arm; a fourth where two models met."""
     say = wording(language)
     tables = [_claims(analysis, say)]
     if analysis.arms:
         tables += [_quality(analysis, say), _cost(analysis, say)]
+    if analysis.across is not None:
+        tables.append(_across(analysis, analysis.across, say))
     body = "\n\n".join(tables)
     wide = any(ord(character) > _LATIN for character in body)
     head = [say("paper.latex.head", packages=_WIDE_PACKAGES if wide else _PACKAGES)]
@@ -83,13 +85,16 @@ def _heading(latex: str) -> str:
 
 def _quality(analysis: Analysis, say: Wording) -> str:
     keys = ("configuration", "texts", "seeds", "loss", "bits", "gain", "rate")
-    rows = [_quality_row(arm, say) for arm in analysis.arms]
+    rows = [_quality_row(analysis, arm, say) for arm in shown_arms(analysis)]
     caption = say("paper.quality.caption", conditions=conditions_line(analysis, say))
+    if analysis.across is not None:
+        caption += ("" if say.language == "ja" else " ") + say("paper.losses")
     columns = [say(f"paper.column.{key}") for key in keys]
     return _table(caption, "lora-quality", "lrrrrrr", columns, "\n".join(rows))
 
 
-def _quality_row(arm: ArmSummary, say: Wording) -> str:
+def _quality_row(analysis: Analysis, arm: ArmSummary, say: Wording) -> str:
+    basis = say("across.reference" if is_reference(arm, analysis) else "reference")
     return _row(
         (
             arm_name(arm, say),
@@ -97,9 +102,7 @@ def _quality_row(arm: ArmSummary, say: Wording) -> str:
             str(len(arm.eval_losses)),
             spread(arm.eval_losses, 3, say),
             formats.decimals(arm.bits_per_byte, 3, say),
-            say("reference")
-            if arm.training_method == FULL
-            else formats.percent(arm.gain_retention, say),
+            basis if arm.training_method == FULL else formats.percent(arm.gain_retention, say),
             formats.rate(arm.learning_rate, say),
         )
     )
@@ -115,11 +118,12 @@ def _cost(analysis: Analysis, say: Wording) -> str:
 
 def _cost_row(analysis: Analysis, arm: ArmSummary, say: Wording) -> str:
     metric = "parameter_reduction_ratio"
+    basis = say("across.reference" if is_reference(arm, analysis) else "reference")
     return _row(
         (
             arm_name(arm, say),
             formats.count(arm.trainable_parameters or None, say),
-            say("reference")
+            basis
             if arm.training_method == FULL
             else formats.metric_value(metric, arm.parameter_reduction_ratio, say),
             _gib(arm, CONTROLLED, say),
@@ -129,9 +133,37 @@ def _cost_row(analysis: Analysis, arm: ArmSummary, say: Wording) -> str:
     )
 
 
+def _across(analysis: Analysis, across: AcrossModels, say: Wording) -> str:
+    """Full fine-tuning of the other model, and the LoRA arms with their ratios to it."""
+    keys = ("configuration", "texts", "reduction", "memory_ratio", "time_ratio", "bits", "gain")
+    rows = [_across_row(arm, say) for arm in across.arms]
+    caption = say(
+        "paper.across.caption",
+        sentence=across.sentence[say.language].rstrip(".。"),
+        base=across.base_model,
+        conditions=conditions_line(analysis, say),
+    )
+    columns = [say(f"paper.column.{key}") for key in keys]
+    return _table(caption, "lora-across", "lrrrrrr", columns, "\n".join(rows))
+
+
+def _across_row(arm: ArmSummary, say: Wording) -> str:
+    reduction = formats.metric_value(
+        "parameter_reduction_ratio", arm.parameter_reduction_ratio, say
+    )
+    memory = memory_times(arm, CONTROLLED, say) or say("not_measured")
+    time, gain = formats.ratio(arm.time_ratio, say), formats.percent(arm.gain_retention, say)
+    if arm.training_method == FULL:
+        reduction = memory = time = gain = say("reference")
+    size = formats.count(arm.dataset_size or None, say)
+    bits = formats.decimals(arm.bits_per_byte, 3, say)
+    return _row((arm_name(arm, say), size, reduction, memory, time, bits, gain))
+
+
 def _seconds(analysis: Analysis, arm: ArmSummary, say: Wording) -> str:
     """Of every data size of this arm, as time follows from steps and texts."""
-    same = [other for other in analysis.arms if other.label == arm.label]
+    arms = shown_arms(analysis)
+    same = [other for other in arms if (other.model, other.label) == (arm.model, arm.label)]
     return " / ".join(spread(other.train_seconds, 1, say) for other in same)
 
 

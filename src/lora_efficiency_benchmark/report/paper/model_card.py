@@ -15,8 +15,8 @@ from ...errors import ConfigError
 from ...plan import CONTROLLED, FULL
 from .. import formats
 from ..markdown import escape
-from ..tables import facts
-from ..tables.claims import found_value
+from ..tables import arm_name, facts
+from ..tables.claims import compared_models, found_value
 from ..texts import Wording, wording
 from . import ClaimRow, claim_rows, conditions, published
 
@@ -157,7 +157,9 @@ def _body(analysis: Analysis, labels: set[str] | None, say: Wording) -> str:
     parts = [
         f"## {say('card.heading')}",
         f"{say('card.intro')} **{escape(analysis.joint.sentence[say.language])}**",
+        *([escape(facts.across_line(analysis, say))] if analysis.across else []),
         _table(analysis, labels, say) or say("paper.none"),
+        *_references(analysis, say),
         f"### {say('card.conditions')}",
         "\n".join(facts_list),
         f"### {say('card.not_measured')}",
@@ -172,7 +174,7 @@ def _table(analysis: Analysis, labels: set[str] | None, say: Wording) -> str:
     keys = ("claim", "claimed", "configuration", "texts", "value", "interval", "seeds", "verdict")
     head = "| " + " | ".join(escape(say(f"paper.column.{key}")) for key in keys) + " |"
     rows = [
-        _row(claim, row, say)
+        _row(_name(analysis, claim, say), claim, row, say)
         for claim in analysis.claims
         for row in claim_rows(claim, say)
         if labels is None or row.configuration in {formats.clean(label) for label in labels}
@@ -180,10 +182,34 @@ def _table(analysis: Analysis, labels: set[str] | None, say: Wording) -> str:
     return "\n".join([head, "|" + "---|" * len(keys), *rows]) if rows else ""
 
 
-def _row(claim: ClaimVerdict, row: ClaimRow, say: Wording) -> str:
+def _references(analysis: Analysis, say: Wording) -> list[str]:
+    """Full fine-tuning of the other model: figures of another model, so not among the metadata."""
+    lines = []
+    for arm in analysis.reference_arms:
+        peak = (arm.memory.get(CONTROLLED) or {}).get("peak_allocated_bytes")
+        shown = say(
+            "card.reference",
+            name=arm_name(arm, say),
+            texts=say("per_texts", n=f"{arm.dataset_size:,}"),
+            trainable=formats.count(arm.trainable_parameters or None, say),
+            memory=formats.size(peak, say),
+            time=formats.duration(_mean(arm.train_seconds), say),
+            bits=formats.decimals(arm.bits_per_byte, 3, say),
+        )
+        lines.append(f"- {escape(shown)}")
+    return ["\n".join(lines)] if lines else []
+
+
+def _name(analysis: Analysis, claim: ClaimVerdict, say: Wording) -> str:
+    """The claim, with both models where they differ: its text alone would stand there twice."""
+    models = compared_models(analysis, claim, say)
+    return " · ".join(part for part in (claim.text[say.language], models) if part)
+
+
+def _row(name: str, claim: ClaimVerdict, row: ClaimRow, say: Wording) -> str:
     claimed = formats.claimed_value(claim.metric, claim.claimed, say)
     found = (row.configuration, row.texts, row.value, row.interval, row.seeds, row.verdict)
-    cells = (claim.text[say.language], claimed, *found)
+    cells = (name, claimed, *found)
     return "| " + " | ".join(escape(cell) or " " for cell in cells) + " |"
 
 
@@ -191,7 +217,7 @@ def _not_measured(analysis: Analysis, labels: set[str] | None, say: Wording) -> 
     """What has no value, with the reason; then the estimates, each called one."""
     lines = []
     for claim in (*analysis.claims, *analysis.estimated_claims):
-        name = claim.text[say.language]
+        name = _name(analysis, claim, say)
         if not claim.per_configuration:
             values = {"claim": name, "configuration": say("not_measured")}
             reason = say.either(claim.reason, claim.reason_ja)

@@ -51,8 +51,15 @@ def line(text: str, *cells: str, quiet: bool = False) -> Cell:
 
 
 def arm_name(arm: ArmSummary, say: Wording) -> str:
-    """``full`` in the reader's language, or the adapter's label."""
-    return say("full") if arm.training_method == FULL else formats.clean(arm.label)
+    """``full`` in the reader's language, with its model where there are two; or the label."""
+    if arm.training_method != FULL:
+        return formats.clean(arm.label)
+    return full_name(arm.model, say)
+
+
+def full_name(model: str, say: Wording) -> str:
+    """Full fine-tuning of a model; of the only one where ``model`` is empty."""
+    return f"{say('full')} · {formats.clean(model)}" if model else say("full")
 
 
 def sized_name(arm: ArmSummary, analysis: Analysis, say: Wording) -> str:
@@ -68,17 +75,29 @@ def filter_keys(arm: ArmSummary) -> dict[str, Any]:
     return {**label, "size": arm.dataset_size}
 
 
+def shown_arms(analysis: Analysis) -> list[ArmSummary]:
+    """All arms; each data size begins with full fine-tuning of the run's model and of the other."""
+    arms = [*analysis.arms, *analysis.reference_arms]
+    return sorted(arms, key=lambda arm: (arm.dataset_size, arm.training_method != FULL))
+
+
+def is_reference(arm: ArmSummary, analysis: Analysis) -> bool:
+    """Whether this is the other model: it has no ratio to the arms of the run's own model."""
+    return any(arm is other for other in analysis.reference_arms)
+
+
 def unique_arms(analysis: Analysis) -> list[ArmSummary]:
-    """One arm a label: for what does not depend on the data size (the one with most memory)."""
-    best: dict[str, ArmSummary] = {}
-    for arm in analysis.arms:
-        if arm.label not in best or len(arm.memory) > len(best[arm.label].memory):
-            best[arm.label] = arm
+    """One arm a model and label, the one with most memory: for what no data size changes."""
+    best: dict[tuple[str, str], ArmSummary] = {}
+    for arm in shown_arms(analysis):
+        key = (arm.model, arm.label)
+        if key not in best or len(arm.memory) > len(best[key].memory):
+            best[key] = arm
     return list(best.values())
 
 
 def full_arm(analysis: Analysis, size: int | None = None) -> ArmSummary | None:
-    """The full fine-tuning arm, of one data size if given."""
+    """Full fine-tuning of the run's own model, of one data size if given."""
     arms = [arm for arm in analysis.arms if arm.training_method == FULL]
     return next((arm for arm in arms if size is None or arm.dataset_size == size), None)
 

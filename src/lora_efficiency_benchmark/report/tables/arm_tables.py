@@ -19,10 +19,12 @@ from . import (
     arm_name,
     filter_keys,
     full_arm,
+    is_reference,
     line,
     memory_block,
     memory_cells,
     memory_times,
+    shown_arms,
     train_cells,
     unique_arms,
 )
@@ -34,11 +36,12 @@ _MOST_SEEDS = 12  # written one by one
 def quality_table(analysis: Analysis, say: Wording) -> Table:
     """Loss, perplexity, bits per byte and what was kept of the gain; one value a seed."""
     keys = ("arm", "texts", "loss", "perplexity", "bits", "gain", "performance", "rate")
-    rows = tuple(_quality_row(arm, say) for arm in analysis.arms)
-    return Table(say("table.quality"), _columns(keys, say), rows, _keys(analysis.arms))
+    arms = shown_arms(analysis)
+    rows = tuple(_quality_row(analysis, arm, say) for arm in arms)
+    return Table(say("table.quality"), _columns(keys, say), rows, _keys(arms))
 
 
-def _quality_row(arm: ArmSummary, say: Wording) -> tuple[Cell, ...]:
+def _quality_row(analysis: Analysis, arm: ArmSummary, say: Wording) -> tuple[Cell, ...]:
     cells = train_cells(arm)
     perplexities = [_perplexity(loss) for loss in arm.eval_losses]
     return (
@@ -47,9 +50,21 @@ def _quality_row(arm: ArmSummary, say: Wording) -> tuple[Cell, ...]:
         _per_seed(arm.eval_losses, lambda x: formats.decimals(x, 3, say), cells, say),
         _per_seed(perplexities, lambda x: formats.decimals(x, 2, say), cells, say),
         _linked(formats.decimals(arm.bits_per_byte, 3, say), arm.bits_per_byte, cells),
-        _linked(formats.percent(arm.gain_retention, say), arm.gain_retention, cells),
-        _linked(formats.percent(arm.performance_retention, say), arm.performance_retention, cells),
+        *_kept(analysis, arm, cells, say),
         line(formats.rate(arm.learning_rate, say)),
+    )
+
+
+def _kept(
+    analysis: Analysis, arm: ArmSummary, cells: tuple[str, ...], say: Wording
+) -> tuple[Cell, Cell]:
+    """Shares of the gain and of the perplexity; the other model has none of this one's."""
+    if is_reference(arm, analysis):
+        return line(say("across.reference")), line(say("across.not_comparable"))
+    gain, performance = arm.gain_retention, arm.performance_retention
+    return (
+        _linked(formats.percent(gain, say), gain, cells),
+        _linked(formats.percent(performance, say), performance, cells),
     )
 
 
@@ -71,6 +86,8 @@ def _memory_row(
     any_cell = arm.cells[:1]
     metric = "parameter_reduction_ratio"
     reduction = formats.metric_value(metric, arm.parameter_reduction_ratio, say)
+    if is_reference(arm, analysis):
+        reduction = say("across.reference")
     return (
         line(arm_name(arm, say)),
         line(formats.count(arm.trainable_parameters or None, say), *any_cell),
@@ -94,15 +111,16 @@ def _peak(analysis: Analysis, arm: ArmSummary, reading: str, say: Wording) -> Ce
 def time_table(analysis: Analysis, say: Wording) -> Table:
     """Optimizer-step time, throughput, and what a user has to keep."""
     keys = ("arm", "texts", "time", "time_ratio", "throughput", "saved", "saved_share")
-    rows = tuple(_time_row(analysis, arm, say) for arm in analysis.arms)
-    return Table(say("table.time"), _columns(keys, say), rows, _keys(analysis.arms))
+    arms = shown_arms(analysis)
+    rows = tuple(_time_row(analysis, arm, say) for arm in arms)
+    return Table(say("table.time"), _columns(keys, say), rows, _keys(arms))
 
 
 def _time_row(analysis: Analysis, arm: ArmSummary, say: Wording) -> tuple[Cell, ...]:
     cells = train_cells(arm)
     kind = "model" if arm.training_method == FULL else "adapter"
     full = full_arm(analysis, arm.dataset_size)
-    whole = full.saved_bytes if full else None
+    whole = full.saved_bytes if full and not is_reference(arm, analysis) else None
     share = whole / arm.saved_bytes if whole and arm.saved_bytes else None
     saved = _linked(formats.size(arm.saved_bytes, say), arm.saved_bytes, cells)
     if arm.saved_bytes is not None:
@@ -111,17 +129,69 @@ def _time_row(analysis: Analysis, arm: ArmSummary, say: Wording) -> tuple[Cell, 
         line(arm_name(arm, say)),
         line(formats.count(arm.dataset_size or None, say)),
         _per_seed(arm.train_seconds, lambda x: formats.duration(x, say), cells, say),
-        _time_ratio(arm, cells, say),
+        _time_ratio(analysis, arm, cells, say),
         _linked(formats.decimals(arm.tokens_per_second, 0, say), arm.tokens_per_second, cells),
         saved,
-        _linked(formats.metric_value("parameter_reduction_ratio", share, say), share, cells),
+        _saved_share(analysis, arm, share, cells, say),
     )
 
 
-def _time_ratio(arm: ArmSummary, cells: tuple[str, ...], say: Wording) -> Cell:
+def _saved_share(
+    analysis: Analysis, arm: ArmSummary, share: float | None, cells: tuple[str, ...], say: Wording
+) -> Cell:
+    if is_reference(arm, analysis):
+        return line(say("across.reference"))
+    return _linked(formats.metric_value("parameter_reduction_ratio", share, say), share, cells)
+
+
+def _time_ratio(analysis: Analysis, arm: ArmSummary, cells: tuple[str, ...], say: Wording) -> Cell:
+    if is_reference(arm, analysis):
+        return line(say("across.reference"))
     if arm.training_method == FULL:
         return line(say("reference"))
     return _linked(formats.ratio(arm.time_ratio, say), arm.time_ratio, cells)
+
+
+def across_table(analysis: Analysis, say: Wording) -> Table:
+    """Full fine-tuning of the other model and the LoRA arms, each ratio to that full fine-tuning.
+
+    Empty where one model was compared with itself.
+    """
+    across = analysis.across
+    keys = ("arm", "texts", "trainable", "reduction", "controlled", "as-practised", "time",
+            "time_ratio", "bits", "across_gain")  # fmt: skip
+    columns = _columns(keys, say)
+    if across is None:
+        return Table(say("heading.across", model="", base=""), columns, ())
+    names = {"model": formats.clean(across.model), "base": formats.clean(across.base_model)}
+    rows = tuple(_across_row(analysis, arm, say) for arm in across.arms)
+    return Table(say("heading.across", **names), columns, rows, _keys(across.arms))
+
+
+def _across_row(analysis: Analysis, arm: ArmSummary, say: Wording) -> tuple[Cell, ...]:
+    cells, any_cell = train_cells(arm), arm.cells[:1]
+    gain, speed = arm.gain_retention, arm.time_ratio
+    metric = "parameter_reduction_ratio"
+    reduction = formats.metric_value(metric, arm.parameter_reduction_ratio, say)
+    ratios = (
+        line(reduction, *any_cell),
+        _linked(formats.ratio(speed, say), speed, cells),
+        _linked(formats.percent(gain, say), gain, cells),
+    )
+    if arm.training_method == FULL:
+        ratios = (line(say("reference")),) * 3
+    return (
+        line(arm_name(arm, say)),
+        line(formats.count(arm.dataset_size or None, say)),
+        line(formats.count(arm.trainable_parameters or None, say), *any_cell),
+        ratios[0],
+        _peak(analysis, arm, CONTROLLED, say),
+        _peak(analysis, arm, AS_PRACTISED, say),
+        _per_seed(arm.train_seconds, lambda x: formats.duration(x, say), cells, say),
+        ratios[1],
+        _linked(formats.decimals(arm.bits_per_byte, 3, say), arm.bits_per_byte, cells),
+        ratios[2],
+    )
 
 
 def breakdown_table(analysis: Analysis, say: Wording) -> Table:

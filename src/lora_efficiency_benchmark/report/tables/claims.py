@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ...analysis.values import Analysis, ClaimVerdict, ConfigurationVerdict
+from collections.abc import Sequence
+
+from ...analysis.values import Analysis, ArmSummary, ClaimVerdict, ConfigurationVerdict
 from ...claims import NOISY_METRICS
 from ...plan import FULL
 from .. import formats
@@ -38,15 +40,15 @@ def found_value(claim: ClaimVerdict, found: ConfigurationVerdict, say: Wording) 
 def condition(analysis: Analysis, claim: ClaimVerdict, say: Wording) -> str:
     """What a claim's value depends on, in one line."""
     parts = [say(f"comparison.{claim.comparison}")]
-    if claim.comparison == "cross-model" and claim.base_model:
-        names = {"base": claim.base_model, "model": claim.model}
-        parts.append(formats.clean(say("estimates.models", **names)))
+    models = compared_models(analysis, claim, say)
+    if models:
+        parts.append(models)
         if claim.metric == "gain_retention":
             parts.append(say("condition.bits"))
     if claim.metric != "parameter_reduction_ratio":
         parts.append(say(f"precision.{claim.precision}"))
     if claim.metric == "memory_reduction_ratio":
-        parts += _tokens_condition(analysis, claim.precision, say)
+        parts += _tokens_condition(analysis, claim, say)
     if claim.metric in NOISY_METRICS:
         points = (p for a in analysis.arms for c in a.curves for p in c.get("loss") or ())
         steps = max((p.get("step") or 0 for p in points), default=0)
@@ -54,8 +56,33 @@ def condition(analysis: Analysis, claim: ClaimVerdict, say: Wording) -> str:
     return " · ".join(parts)
 
 
-def _tokens_condition(analysis: Analysis, reading: str, say: Wording) -> list[str]:
-    blocks = [block for arm in analysis.arms if (block := memory_block(arm, reading))]
+def compared_models(analysis: Analysis, claim: ClaimVerdict, say: Wording) -> str:
+    """Which model was fully fine-tuned and which had LoRA; empty where it was the same one."""
+    if claim.comparison != "cross-model" or not claim.base_model:
+        return ""
+    model, base = claim.model, claim.base_model
+    if analysis.across is not None and claim.basis == "MEASURED":
+        model, base = analysis.across.model, analysis.across.base_model
+    return formats.clean(say("estimates.models", base=base, model=model))
+
+
+def _tokens_condition(analysis: Analysis, claim: ClaimVerdict, say: Wording) -> list[str]:
+    """Tokens a step; of both models where each tokenizer makes other tokens of the same texts."""
+    own = _tokens(analysis.arms, claim.precision, say)
+    if analysis.across is None or claim.comparison != "cross-model":
+        return own
+    other = _tokens(analysis.reference_arms, claim.precision, say)
+    if own == other:
+        return own
+    if not own or not other:
+        return []
+    names = (analysis.across.base_model, analysis.across.model)
+    pairs = zip(names, (*other, *own), strict=True)
+    return [f"{formats.clean(name)}: {tokens}" for name, tokens in pairs]
+
+
+def _tokens(arms: Sequence[ArmSummary], reading: str, say: Wording) -> list[str]:
+    blocks = [block for arm in arms if (block := memory_block(arm, reading))]
     if not blocks or not blocks[0].get("tokens_per_step"):
         return []
     first = blocks[0]
@@ -126,7 +153,8 @@ def records_behind(
     """Records to link to, the arm's own first. Counts are alike in all records of an arm."""
     if claim.basis == "ESTIMATED":
         return ()
-    of_full = {c for arm in analysis.arms if arm.training_method == FULL for c in arm.cells}
+    arms = (*analysis.arms, *analysis.reference_arms)
+    of_full = {c for arm in arms if arm.training_method == FULL for c in arm.cells}
     own = [cell for cell in found.cells if cell not in of_full]
     full = [cell for cell in found.cells if cell in of_full]
     if claim.metric == "parameter_reduction_ratio":

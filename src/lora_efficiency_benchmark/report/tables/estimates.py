@@ -10,7 +10,7 @@ import math
 from ...analysis.values import Analysis, ConfigurationVerdict, EstimatedClaim, EstimatorCell
 from .. import formats
 from ..texts import Wording
-from . import Cell, Line, Table, line
+from . import Cell, Line, Table, full_name, line
 
 PARAMETERS, MEMORY = "parameter_reduction_ratio", "memory_reduction_ratio"
 
@@ -36,7 +36,8 @@ def estimator_table(analysis: Analysis, say: Wording) -> Table:
     for entry in known.untraceable if known else ():
         why = say("estimator.untraceable", reason=formats.clean(entry["reason"]))
         reading = say.known("reading", entry["reading"])
-        rows.append((line(_arm(entry["label"], say)), line(reading), line(why), (), ()))
+        name = _arm(entry["label"], entry.get("model", ""), say)
+        rows.append((line(name), line(reading), line(why), (), ()))
     columns = tuple(say(f"column.{key}") for key in keys)
     return Table(say("heading.estimator"), columns, tuple(rows))
 
@@ -150,7 +151,7 @@ def _cell_row(cell: EstimatorCell, say: Wording) -> tuple[Cell, ...]:
         measured = formats.size(cell.measured, say)
     error = "" if cell.error is None else f"{100 * cell.error:+.2f}%"
     return (
-        line(_arm(cell.label, say)),
+        line(_arm(cell.label, cell.model, say)),
         line(say(f"reading.{cell.reading}")),
         line(f"{formats.size(cell.estimated, say)} ({say('estimated')})"),
         line(measured, cell.cell_id),
@@ -158,8 +159,8 @@ def _cell_row(cell: EstimatorCell, say: Wording) -> tuple[Cell, ...]:
     )
 
 
-def _arm(label: str, say: Wording) -> str:
-    return say("full") if label == "full" else formats.clean(label)
+def _arm(label: str, model: str, say: Wording) -> str:
+    return full_name(model, say) if label == "full" else formats.clean(label)
 
 
 def _percent(share: float) -> str:

@@ -67,6 +67,26 @@ def base_line(analysis: Analysis, say: Wording) -> str:
     )
 
 
+def across_note(analysis: Analysis, say: Wording) -> str:
+    """What a comparison across models counts in, and where both models began; empty without one."""
+    across = analysis.across
+    if across is None:
+        return ""
+    names = {"model": formats.clean(across.model), "base": formats.clean(across.base_model)}
+    before = say(
+        "across.before",
+        base_bits=formats.decimals((across.base or {}).get("bits_per_byte"), 3, say),
+        bits=formats.decimals((analysis.base or {}).get("bits_per_byte"), 3, say),
+        **names,
+    )
+    return say("across.note", **names) + ("" if say.language == "ja" else " ") + before
+
+
+def across_line(analysis: Analysis, say: Wording) -> str:
+    """The sentence on both models; empty where there is one."""
+    return formats.clean(analysis.across.sentence[say.language]) if analysis.across else ""
+
+
 def warning_text(warning: AnalysisWarning, say: Wording) -> tuple[str, str]:
     """Cause and next step in the reader's language."""
     cause = say.either(warning.cause, warning.cause_ja)

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 
 from ...analysis.values import Analysis, ClaimVerdict
 from .. import formats
-from ..tables.claims import configuration_labels, found_value
+from ..tables.claims import compared_models, configuration_labels, found_value
 from ..tables.estimates import terminal_estimates
+from ..tables.facts import across_line
 from ..texts import Wording, wording
 
 _CLAIM_WIDTH = 16  # with less room than this for the claim, the other columns wrap too
@@ -33,6 +34,8 @@ def render_terminal(analysis: Analysis, language: str, width: int = 100) -> str:
         lines += wrap(note, width)
     for note in terminal_estimates(analysis, say):
         lines += wrap(note, width)
+    across = across_line(analysis, say)
+    lines += wrap(across, width) if across else []
     return "\n".join([*lines, formats.clean(analysis.joint.sentence[language])])
 
 
@@ -65,7 +68,7 @@ def _table(
         return [say("none.claims")], []
     titles = [say(f"column.{key}") for key in ("claim", "claimed", "found", "verdict")]
     footnotes: list[str] = []
-    rows = [_row(claim, labels, footnotes, say) for claim in analysis.claims]
+    rows = [_row(analysis, claim, labels, footnotes, say) for claim in analysis.claims]
     left = width - _BORDERS - sum(_widest(row[i] for row in [titles, *rows]) for i in (1, 2, 3))
     fits = left >= _CLAIM_WIDTH
     table = Table(box=box.SQUARE)
@@ -74,7 +77,8 @@ def _table(
     for title in titles[2:]:
         table.add_column(title, overflow="fold", no_wrap=fits)
     for claim, *rest in rows:
-        name = "\n".join(wrap(claim, left)) if fits else claim
+        parts = [line for part in claim.split("\n") for line in wrap(part, left)]
+        name = "\n".join(parts) if fits else claim
         table.add_row(*map(Text, (name, *rest)))
     out = StringIO()
     console = Console(file=out, width=width, color_system=None, force_terminal=False,
@@ -88,12 +92,12 @@ def _widest(texts: Iterable[str]) -> int:
 
 
 def _row(
-    claim: ClaimVerdict, labels: list[str], footnotes: list[str], say: Wording
+    analysis: Analysis, claim: ClaimVerdict, labels: list[str], footnotes: list[str], say: Wording
 ) -> tuple[str, ...]:
     text = formats.clean(claim.text[say.language])
-    if claim.comparison == "cross-model" and claim.base_model:
-        names = {"base": claim.base_model, "model": claim.model}
-        text = f"{text}\n  {formats.clean(say('estimates.models', **names))}"
+    models = compared_models(analysis, claim, say)
+    if models:
+        text = f"{text}\n  {models}"
     verdict = say(f"verdict.{claim.verification}")
     note = _footnote(claim, say)
     if note:

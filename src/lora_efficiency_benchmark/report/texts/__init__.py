@@ -238,8 +238,8 @@ _FIGURES = {
         "改善幅の維持率と学習可能パラメータ数", "Gain kept against trainable parameters"
     ),
     "figure.quality.caption": _t(
-        "左上ほど有利。破線は主張値、ひし形は主張の位置、縦線は95%区間(シードが2個以上のとき)。"
-        "階段状の線はパレートフロント(より少ないパラメータで同じだけ維持した構成がない点)で、平均で引いたもの。区間が重なる点の順位は決まらない。",
+        "左上ほど有利です。破線は主張値、ひし形は主張の位置、縦線は95%区間(シードが2個以上のとき)です。"
+        "階段状の線はパレートフロント(より少ないパラメータで同じだけ維持した構成がない点)で、平均で引いています。区間が重なる点の順位は決まりません。",
         "Up and to the left is better. Dashed lines: the claimed values; diamond: where both meet; "
         "vertical bars: 95% intervals, where there are two seeds or more. The stepped line is the "
         "Pareto front of the means: nothing with fewer parameters kept as much. Where intervals "
@@ -250,7 +250,7 @@ _FIGURES = {
     "figure.quality.y": _t("改善幅の維持率", "gain kept"),
     "figure.memory": _t("ピーク時のメモリ内訳", "Memory at the peak"),
     "figure.memory.caption": _t(
-        "棒の右の倍率は、フルのピークがその構成の何倍か。棒の各部分はピークの瞬間に確保されていたもの。",
+        "棒の右の倍率は、フルのピークがその構成の何倍かを表します。棒の各部分は、ピークの瞬間に確保されていた量です。",
         "The ratio on each bar is full's peak over this arm's. The parts are what was allocated at "
         "the moment of the peak.",
     ),
@@ -258,8 +258,8 @@ _FIGURES = {
     "figure.memory.legend": _t("内訳", "part"),
     "figure.curves": _t("学習曲線", "Training curves"),
     "figure.curves.caption": _t(
-        "実線は学習損失(シードごと。4個以上なら平均線と最小から最大までの帯)、四角は評価損失。"
-        "灰色の破線はフルファインチューニングの学習損失(シードの平均)。1本の線は最大40点に間引き、描くのは最大24枚。",
+        "実線は学習損失(シードごと。4個以上なら平均線と最小から最大までの帯)、四角は評価損失です。"
+        "灰色の破線はフルファインチューニングの学習損失(シードの平均)です。1本の線は最大40点に間引き、描くのは最大24枚です。",
         "Solid lines: training loss, one a seed (from four seeds on their mean, within a band from "
         "lowest to highest); squares: held-out loss. Grey, dashed: training loss of full "
         "fine-tuning (mean over seeds). At most 40 points a line and 24 panels are drawn.",
@@ -268,7 +268,7 @@ _FIGURES = {
     "figure.curves.y": _t("損失 (nat/トークン)", "loss (nats per token)"),
     "figure.time": _t("構成ごとの学習時間", "Training time per arm"),
     "figure.time.caption": _t(
-        "最適化ステップの合計時間。棒はシードの平均、点は各シード。倍率は、フルの時間がその構成の何倍か。",
+        "最適化ステップの合計時間です。棒はシードの平均、点は各シードです。倍率は、フルの時間がその構成の何倍かを表します。",
         "Sum of the optimizer steps. Bars: mean over seeds; dots: each seed. The ratio is full's "
         "time over this arm's.",
     ),
@@ -292,36 +292,36 @@ _FIGURES = {
 
 _METHOD = {
     "method.memory": _t(
-        "ピークメモリは、学習中に確保されたメモリの最大値(確保量)。最も長いバッチで3ステップだけ動かす専用プロセスで測り、"
-        "時間や品質の測定とは分ける。予約量やプロセスの最大常駐メモリとは別の量なので、混ぜて比べない。",
+        "ピークメモリは、学習中に確保されたメモリの最大値(確保量)です。最も長いバッチで3ステップだけ動かす専用プロセスで測り、"
+        "時間や品質の測定とは分けています。予約量やプロセスの最大常駐メモリとは別の量なので、混ぜて比べません。",
         "Peak memory is the most that was allocated while training. It is taken in a process of "
         "its own, over three steps on the longest batch, apart from time and quality. Reserved "
         "memory and the process high-water mark are other quantities and are never mixed with it.",
     ),
     "method.readings": _t(
-        "メモリは2通りに読む。「同一精度」は両者の精度をそろえた比較で、判定の基準。"
-        "「慣用の設定」は、LoRAの凍結した重みをbf16に置く実際の使い方での比較。",
+        "メモリは2通りに読みます。「同一精度」は両者の精度をそろえた比較で、判定の基準です。"
+        "「慣用の設定」は、LoRAの凍結した重みをbf16に置く実際の使い方での比較です。",
         "Memory has two readings. Controlled: one precision for both arms; this one leads. As "
         "practised: LoRA keeps its frozen base in bf16, as people run it.",
     ),
     "method.quality": _t(
-        "品質は改善幅の維持率で判定し、1を超えても0を下回っても切り詰めない。"
-        "性能維持率(パープレキシティ比)は仕様に沿った参考値で、学習前の性能も「維持」に数えるため高めに出る。",
+        "品質は改善幅の維持率で判定し、1を超えても0を下回っても切り詰めません。"
+        "性能維持率(パープレキシティ比)は仕様に沿った参考値で、学習前の性能も「維持」に数えるため高めに出ます。",
         "Quality is judged by the share of the gain kept, never clipped. Performance retention "
         "(the ratio of perplexities) follows the specification; it reads higher because it also "
         "counts what the model could do before training.",
     ),
     "method.verdicts": _t(
-        "パラメータ数とメモリは構成ごとに値で判定し、区間は付けない。品質はシード間のばらつきから95%区間を求めて判定し、"
-        "シードが1個なら判定保留とする。全体の判定は、1つの構成がすべての主張を同時に満たすかどうかで決める。"
-        "「平均」は仕様どおりの構成間の平均で、構成ごとの差を隠すことがある。",
+        "パラメータ数とメモリは構成ごとに値で判定し、区間は付けません。品質はシード間のばらつきから95%区間を求めて判定し、"
+        "シードが1個なら判定保留とします。全体の判定は、1つの構成がすべての主張を同時に満たすかどうかで決めます。"
+        "「平均」は仕様どおりの構成間の平均で、構成ごとの差を隠すことがあります。",
         "Parameters and memory are judged by value, per configuration, without an interval. "
         "Quality is judged by a 95% interval over seeds; one seed is undecided. The joint verdict "
         "asks whether one configuration meets all claims at once. The mean over configurations "
         "is the specification's, and can hide what single configurations do.",
     ),
     "method.time": _t(
-        "学習時間は最適化ステップのみ。読み込み、評価、保存は含まない。",
+        "学習時間は最適化ステップのみで、読み込み、評価、保存は含みません。",
         "Training time covers the optimizer steps only, without loading, evaluation and saving.",
     ),
 }
@@ -336,14 +336,14 @@ _TERMINAL = {
 
 _ESTIMATES = {
     "estimates.note": _t(
-        "ここにある値はすべて推定(ESTIMATED)で、測定値ではない。総合判定にも結果表にも含めない。",
+        "ここにある値はすべて推定(ESTIMATED)で、測定値ではありません。総合判定にも結果表にも含めません。",
         "Every figure here is ESTIMATED, none was measured; none of them counts towards the joint "
         "verdict or the table of results.",
     ),
     "estimates.claimed": _t("主張値 {value}", "claimed {value}"),
     "estimates.models": _t("{base} のフル / {model} のLoRA", "full {base} / LoRA {model}"),
     "estimates.count": _t(
-        "個数の比。精度や長さによらない", "a count; independent of precision and tokens"
+        "個数の比(精度や長さによらず一定)", "a count; independent of precision and tokens"
     ),
     "estimates.absent": _t("推定なし", "no estimate"),
     "estimates.verdict": _t("推定(ESTIMATED): {verdict}", "ESTIMATED: {verdict}"),
@@ -357,18 +357,18 @@ _ESTIMATES = {
         "この実行での推定誤差は{most}%以内", "this run: estimates within {most}% of measurement"
     ),
     "estimator.short.none": _t(
-        "この実行には比べられる測定がない", "this run: no measurement to compare with"
+        "この実行には比べられる測定なし", "this run: no measurement to compare with"
     ),
     "estimator.error": _t(
-        "この実行での推定誤差は{n}件で{most}%以内(平均{mean}%、測定を下回ったのは{under}件)。",
+        "この実行での推定誤差は{n}件で{most}%以内です(平均{mean}%、測定を下回ったのは{under}件)。",
         "This run: estimates within {most}% of measurement over {n} cells (mean {mean}%, "
         "{under} of {n} below the measurement).",
     ),
     "estimator.none": _t(
-        "この実行には、推定値と比べられるメモリ測定がない。",
+        "この実行には、推定値と比べられるメモリ測定がありません。",
         "This run: no memory cell to compare the estimates with.",
     ),
-    "estimator.untraceable": _t("推定できない: {reason}", "no estimate: {reason}"),
+    "estimator.untraceable": _t("推定不可: {reason}", "no estimate: {reason}"),
     "estimator.failure": _t("推定ピーク(ESTIMATED): {size}", "estimated peak (ESTIMATED): {size}"),
 }
 

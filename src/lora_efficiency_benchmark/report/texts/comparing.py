@@ -24,7 +24,7 @@ COMPARING_TEXTS = {
     ),
     "compare.only": _t("{runs} だけにある構成: {name}", "only in {runs}: {name}"),
     "compare.reference": _t(
-        "差はすべて A に対するもの。* は、上に挙げた留保が付くことを示します。",
+        "差はすべて A に対する値です。* は、上に挙げた留保が付くことを示します。",
         "Every difference is to A. * : with the reservations named above.",
     ),
     "compare.levels": _t(

@@ -35,7 +35,7 @@ PAGE_TEXTS: dict[str, dict[str, str]] = {
     },
     "page.more": {"ja": "ほか{n}構成は下の表に", "en": "{n} more in the table below"},
     "page.shown": {
-        "ja": "図には先頭の{n}構成だけを描いた。残りは表にある。",
+        "ja": "図には先頭の{n}構成だけを描いています。残りは表にあります。",
         "en": "The figure shows the first {n} arms; the table has all of them.",
     },
     "overview.also": {
@@ -46,16 +46,16 @@ PAGE_TEXTS: dict[str, dict[str, str]] = {
     "overview.mean": {"ja": "構成間の平均 {value}", "en": "mean of all {value}"},
     "overview.joint": {"ja": "すべてを同時に満たすか", "en": "All claims at once"},
     "overview.joint.note": {
-        "ja": "構成ごとの判定。最も厳しい結果がその構成の判定になる。",
+        "ja": "構成ごとの判定です。最も厳しい結果がその構成の判定になります。",
         "en": "Per configuration: it is as good as its worst claim.",
     },
     "overview.legend": {
-        "ja": "点は構成ごとの測定値、横線は95%区間、塗った範囲は「支持」、破線は主張値。",
+        "ja": "点は構成ごとの測定値、横線は95%区間、塗った範囲は「支持」、破線は主張値です。",
         "en": "Marks: one configuration each; bars: 95% intervals; shaded: where the claim is "
         "VERIFIED; dashed: the claimed value.",
     },
     "overview.sizes": {
-        "ja": "1行に複数の点があるときは学習テキスト数ごと。",
+        "ja": "1行に複数の点があるときは、学習テキスト数ごとの値です。",
         "en": "Several marks in a row: one a data size.",
     },
     "overview.range": {"ja": "{low}~{high}", "en": "{low} to {high}"},
@@ -76,15 +76,53 @@ PAGE_TEXTS: dict[str, dict[str, str]] = {
         "ja": "{total}構成中SHOWN構成を表示",
         "en": "SHOWN of {total} configurations shown",
     },
-    "figure.alt": {
-        "ja": "図: {title}。同じ数値はこの図の下の表にある。",
-        "en": "Figure: {title}. The table below it holds the same numbers.",
+    "figure.quality.alt": {
+        "ja": "図: {title}。維持率は図の下の表に、パラメータ数は「メモリ」の表に、"
+        "区間はページ冒頭の主張の表にあります。",
+        "en": "Figure: {title}. The shares are in the table below it, the parameters in the table "
+        "under Memory, the intervals in the table of claims at the top.",
+    },
+    "figure.memory.alt": {
+        "ja": "図: {title}。各部分の大きさと合計は、図の下の内訳の表にあります。",
+        "en": "Figure: {title}. The size of every part and the sums are in the tables below it.",
+    },
+    "figure.time.alt": {
+        "ja": "図: {title}。シードごとの時間と比は、図の下の表にあります。",
+        "en": "Figure: {title}. The times of every seed and the ratios are in the table below it.",
+    },
+    "figure.curves.alt": {
+        "ja": "図: {title}。最初と最後の学習損失と、評価損失の推移は、図の下の表にあります。",
+        "en": "Figure: {title}. The table below it holds the first and the last training loss, and "
+        "the held-out losses.",
+    },
+    "figure.rates.alt": {
+        "ja": "図: {title}。各試行の学習率と損失は、図の下の表にあります。",
+        "en": "Figure: {title}. The rate and the loss of every trial are in the table below it.",
+    },
+    "figure.sizes.alt": {
+        "ja": "図: {title}。構成とデータ数ごとの損失と維持率は、図の下の表にあります。",
+        "en": "Figure: {title}. Loss and gain kept of every arm and size are in the table below "
+        "it.",
+    },
+    "figure.across.alt": {
+        "ja": "図: {title}。学習前の値は図の上の文に、学習後の値は図の上の表にあります。",
+        "en": "Figure: {title}. The values before training are in the text above it, those after "
+        "training in the table above it.",
+    },
+    "figure.estimator.alt": {
+        "ja": "図: {title}。推定、測定、誤差は、図の下の表にあります。",
+        "en": "Figure: {title}. Estimates, measurements and errors are in the table below it.",
+    },
+    "figure.scale.alt": {
+        "ja": "図: {title}。構成と条件ごとの推定値は、図の下の表にあります。",
+        "en": "Figure: {title}. The estimate of every configuration and setting is in the table "
+        "below it.",
     },
     "figure.open": {"ja": "クリックで記録を開く", "en": "Click: open the record"},
     "figure.sizes": {"ja": "データ数と品質", "en": "Quality against the number of texts"},
     "figure.sizes.caption": {
-        "ja": "点は構成とデータ数ごとの平均。学習ステップ数はどのデータ数でも同じなので、"
-        "データを増やすと同じ文章を見る回数が減る。",
+        "ja": "点は構成とデータ数ごとの平均です。学習ステップ数はどのデータ数でも同じなので、"
+        "データを増やすと同じ文章を見る回数が減ります。",
         "en": "Each mark: the mean of one arm at one data size. The number of steps is the same at "
         "every size, so more texts means that each is seen less often.",
     },
@@ -103,7 +141,8 @@ PAGE_TEXTS: dict[str, dict[str, str]] = {
         "en": "Error of the memory estimates (estimated / measured - 1)",
     },
     "figure.estimator.caption": {
-        "ja": "0より左は推定(ESTIMATED)が測定より小さい。目盛の幅は最低でも±0.1%。",
+        "ja": "0より左は、推定(ESTIMATED)が測定より小さいことを表します。"
+        "目盛の幅は最低でも±0.1%です。",
         "en": "Left of 0 the estimate (ESTIMATED) was too small. The axis is never narrower than "
         "0.1% on either side.",
     },
@@ -117,8 +156,8 @@ PAGE_TEXTS: dict[str, dict[str, str]] = {
         "en": "Memory ratio at the claim's own scale, ESTIMATED",
     },
     "figure.scale.caption": {
-        "ja": "白抜きの点はすべて推定(ESTIMATED)で、誰もここで測定していない。破線は主張値。"
-        "1ステップのトークン数が増えるほど、両者に共通の活性値が増えて倍率は下がる。",
+        "ja": "白抜きの点はすべて推定(ESTIMATED)で、ここでは測定していません。破線は主張値です。"
+        "1ステップのトークン数が増えるほど、両者に共通の活性値が増えて倍率は下がります。",
         "en": "Every hollow mark is ESTIMATED; nothing here was measured. Dashed: the claimed "
         "value. More tokens a step means more activations that both arms share, and a smaller "
         "ratio.",
@@ -131,16 +170,4 @@ PAGE_TEXTS: dict[str, dict[str, str]] = {
         "ja": "図なし: 主張の規模でのメモリ推定がありません。",
         "en": "Left out: memory was not estimated at the claim's own scale.",
     },
-    "heading.other_model": {
-        "ja": "比較相手のモデル(フルファインチューニング)",
-        "en": "The other model, fully fine-tuned",
-    },
-    "other_model.note": {
-        "ja": "「異なるモデル間の比較」でLoRAと比べた相手。"
-        "トークナイザーが違うので、品質はビット/バイトで比べる。",
-        "en": "What LoRA was compared with across models. Tokenizers differ, so quality is "
-        "compared in bits per byte.",
-    },
-    "column.model": {"ja": "モデル", "en": "model"},
-    "column.seed": {"ja": "シード", "en": "seed"},
 }

@@ -9,6 +9,7 @@ def _t(ja: str, en: str) -> dict[str, str]:
 
 PAPER_TEXTS = {
     "paper.model": _t("モデル", "model"),
+    "paper.other_model": _t("比較相手のモデル(フル)", "other model (full fine-tuning)"),
     "paper.device": _t("デバイス", "device"),
     "paper.data": _t("データ", "data"),
     "paper.training": _t("学習", "training"),
@@ -32,7 +33,7 @@ PAPER_TEXTS = {
     ),
     "paper.precision.value": _t("フル {full}、LoRA {lora}", "full {full}, LoRA {lora}"),
     "paper.origin.imported": _t(
-        "他のプログラムの結果を取り込んだもの ({format})。このプログラムでは測定していない",
+        "他のプログラムの結果の取り込み ({format})。このプログラムでは未測定",
         "imported results of another program ({format}); not measured by this one",
     ),
     "paper.claims.caption": _t(
@@ -40,8 +41,8 @@ PAPER_TEXTS = {
         "What was claimed and what was measured. {sentence}. Conditions: {conditions}.",
     ),
     "paper.claims.rules": _t(
-        "パラメータ数とメモリは値で判定する。品質と時間は95%区間で判定し、1シードでは判定保留とする。"
-        "推定値は含まない。",
+        "パラメータ数とメモリは値で判定します。品質と時間は95%区間で判定し、1シードでは判定保留とします。"
+        "推定値は含みません。",
         "Parameters and memory are judged by value, quality and time by their 95% interval over "
         "seeds; one seed decides nothing. No estimate is among the values.",
     ),
@@ -56,6 +57,14 @@ PAPER_TEXTS = {
         "条件: {conditions}。",
         "Trainable parameters, peak memory allocated while training, and training time (optimizer "
         "steps only). Conditions: {conditions}.",
+    ),
+    "paper.across.caption": _t(
+        "{sentence}。比はすべて {base} のフルに対する値です。条件: {conditions}。",
+        "{sentence}. Every ratio is to full fine-tuning of {base}. Conditions: {conditions}.",
+    ),
+    "paper.losses": _t(
+        "損失は各モデルのトークンで数えるため、異なるモデルの損失は比べられません。",
+        "Losses count the tokens of each model; those of different models do not compare.",
     ),
     "paper.column.configuration": _t("構成", "Configuration"),
     "paper.column.claim": _t("主張", "Claim"),
@@ -73,6 +82,8 @@ PAPER_TEXTS = {
     "paper.column.reduction": _t("削減", "Fewer"),
     "paper.column.controlled": _t("ピーク、同一精度 (GiB)", "Peak, controlled (GiB)"),
     "paper.column.as-practised": _t("慣用の設定 (GiB)", "As practised (GiB)"),
+    "paper.column.memory_ratio": _t("メモリ削減", "Memory"),
+    "paper.column.time_ratio": _t("時間比", "Time ratio"),
     "paper.column.time": _t("時間 (秒)", "Time (s)"),
     "paper.exact": _t("値で判定", "by value"),
     "paper.no_interval": _t("なし", "none"),
@@ -93,6 +104,12 @@ PAPER_TEXTS = {
     "card.intro": _t(
         "LoRAとフルファインチューニングを、下の条件で学習して比べた結果です。",
         "LoRA and full fine-tuning, trained and compared under the conditions below.",
+    ),
+    "card.reference": _t(
+        "比較相手 {name}({texts}): 学習可能パラメータ数 {trainable}、ピークメモリ {memory}、"
+        "学習時間 {time}、{bits} ビット/バイト",
+        "compared with {name} ({texts}): {trainable} trainable parameters, peak memory {memory}, "
+        "training time {time}, {bits} bits per byte",
     ),
     "card.conditions": _t("条件", "Conditions"),
     "card.not_measured": _t("測定していないもの", "What was not measured"),

@@ -6,16 +6,16 @@ RATE_TEXTS: dict[str, dict[str, str]] = {
     "heading.rates": {"ja": "学習率の探索", "en": "Search for learning rates"},
     "rates.note": {
         "ja": "各構成に同じ回数の短い試行({steps}ステップ)を与え、"
-        "学習にも評価にも使わない検証データでの損失が最小の学習率を使った。"
-        "試行は学習率ごとに1回なので、0.03 nat未満の差は同等とみなす。"
-        "全構成に共通の学習率での試行は比較のためだけに加えたもので、選択には使わない。",
+        "学習にも評価にも使わない検証データでの損失が最小の学習率を使いました。"
+        "試行は学習率ごとに1回なので、0.03 nat未満の差は同等とみなします。"
+        "全構成に共通の学習率での試行は比較のためだけに加えたもので、選択には使いません。",
         "en": "Every arm got the same number of short trials ({steps} steps), scored on validation "
         "texts that are in neither training nor evaluation; the rate with the lowest loss was "
         "used. One trial a rate: differences below 0.03 nats are ties. A further trial at the "
         "rate shared by all arms is for comparison only and never chosen.",
     },
     "rates.base": {
-        "ja": "学習前の検証損失は{loss}。",
+        "ja": "学習前の検証損失は{loss}です。",
         "en": " Validation loss before any training: {loss}.",
     },
     "rates.no_loss": {"ja": "損失なし(発散または失敗)", "en": "no loss (diverged or failed)"},
@@ -36,7 +36,7 @@ RATE_TEXTS: dict[str, dict[str, str]] = {
     },
     "figure.rates": {"ja": "学習率と検証損失", "en": "Validation loss against learning rate"},
     "figure.rates.caption": {
-        "ja": "点は試行1回、大きな点は本番で使った学習率。",
+        "ja": "点は試行1回、大きな点は本番で使った学習率です。",
         "en": "Each dot is one trial; the large ones are the rates that were then used.",
     },
     "figure.rates.x": {"ja": "学習率(対数目盛)", "en": "learning rate (log scale)"},
