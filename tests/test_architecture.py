@@ -116,8 +116,16 @@ def test_only_row_4_imports_torch(name: str) -> None:
 
 def test_the_launching_parent_imports_no_torch() -> None:
     """Not even through the modules it imports: the parent stays small and starts fast."""
-    code = f"import {PACKAGE}.execution.launcher"
+    code = f"import {PACKAGE}.execution.launcher, {PACKAGE}.execution.ray_launcher"
     assert not heavy_modules_after(code)
+
+
+def test_ray_is_imported_when_a_cluster_is_joined_only() -> None:
+    wanting = [name for name in ROOMS if "ray" in {t.split(".")[0] for t in imports(name)}]
+    assert wanting == ["execution.ray_engine"]
+    probe = f"import {PACKAGE}.cli, {PACKAGE}.benchmark, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert "ray" not in done.stdout.split()
 
 
 def test_importing_the_package_imports_no_torch() -> None:

@@ -144,6 +144,8 @@ SETTINGS = """
     launcher=3                                      | launcher: must be a mapping
     launcher={isolation: thread}                    | isolation: auto|fork|spawn
     launcher={nodes: 2}                             | isolation: auto|fork|spawn
+    launcher={address: 3}                           | address: auto or HOST:PORT
+    launcher={address: ""}                          | address: auto or HOST:PORT
     time_limit_minutes=0                            | time_limit_minutes: must be minutes
     time_limit_minutes=-1                           | time_limit_minutes: must be minutes
     time_limit_minutes=.nan                         | time_limit_minutes: must be minutes
@@ -251,7 +253,8 @@ OTHERS = """
     run no-such.yaml                          | neither a file nor a benchmarks preset
     run --preset nope                         | 'nope' is neither
     run quick --preset quick                  | not both
-    run --executor ray                        | only 'local'
+    run --executor slurm                      | must be local or ray
+    run --address auto                        | add --executor ray
     run --report-to nobody                    | nobody
     run --lang fr                             | must be ja or en
     run --output-dir {tmp}/file               | is (or lies below) a file

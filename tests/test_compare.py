@@ -237,6 +237,11 @@ def test_another_allocator_forbids_memory_and_is_stated_for_time() -> None:
     assert difference(found, "peak_allocated_bytes").difference is None
 
 
+def test_the_name_of_a_node_is_no_difference() -> None:
+    first, second = (run(n, with_environment(node=n)) for n in ("node-1", "node-2"))
+    assert not [name for name in differing(compare_runs([first, second])) if "node" in name]
+
+
 def test_what_no_record_states_is_said() -> None:
     found = compared(None)
     assert "allocator" in found.not_stated

@@ -345,7 +345,7 @@ def test_what_changes_batches_between_arms_is_reserved() -> None:
         ("time_limit_minutes", [0, -1, math.nan, math.inf, True, "5"]),
         ("trust_remote_code", ["yes", 1, None]),
         ("estimate_scale", ["yes", 1, None]),
-        ("launcher", ["fork", {"isolation": "thread"}, {"gpus": 2}]),
+        ("launcher", ["fork", {"isolation": "thread"}, {"gpus": 2}, {"address": 6379}]),
     ],
 )
 def test_other_fields(field: str, values: list[Any]) -> None:

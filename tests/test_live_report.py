@@ -13,6 +13,7 @@ import pytest
 from factories import environment, fail, make_config, make_records
 from lora_efficiency_benchmark import LoRABenchmarkConfig, LoRAEfficiencyBenchmark, benchmark
 from lora_efficiency_benchmark.benchmark import analyze_folder
+from lora_efficiency_benchmark.execution.launcher import LocalLauncher
 from lora_efficiency_benchmark.plan import Cell, expand
 from lora_efficiency_benchmark.report.live import LiveReport
 from lora_efficiency_benchmark.results import CellRecord
@@ -102,6 +103,8 @@ class Launcher:
         self.clock.now += 25.0
         self.running = False
         return self.records[cell.id]
+
+    run_each = LocalLauncher.run_each
 
 
 @pytest.fixture

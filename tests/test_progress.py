@@ -67,6 +67,42 @@ def test_a_failed_cell_says_why_without_control_characters(
     assert "\x07" not in line
 
 
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [("en", "3 cells running or waiting"), ("ja", "3 セルを実行中または順番待ち")],
+)
+def test_several_cells_at_once_are_counted(language: Language, words: str) -> None:
+    records = make_records()
+    cells = [record.cell for record in records]
+    progress, alone = Progress(language), Progress(language)
+    progress.run_started({**FACTS, "at_once": 2}, cells, kept=0)
+    alone.run_started(FACTS, cells, kept=0)
+    assert progress._all_left() == pytest.approx(alone._all_left() / 2)
+    for cell in cells[:4]:
+        progress.cell_started(cell)
+    progress.cell_ended(records[1])
+    line = str(progress._line())
+    assert words in line
+    assert cell_len(line) <= 100
+    for record in (records[0], records[2]):
+        progress.cell_ended(record)
+    assert progress._name(cells[3]) in str(progress._line()), "one is left, and is named"
+
+
+def test_time_that_a_cell_waited_for_its_node_is_not_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = make_records()
+    progress = Progress("en")
+    progress.run_started(FACTS, [record.cell for record in records], kept=0)
+    records[0].seconds["wall"] = 63.0
+    monkeypatch.setattr("time.monotonic", lambda: 0.0)
+    progress.cell_started(records[0].cell)
+    monkeypatch.setattr("time.monotonic", lambda: 5000.0)
+    progress.cell_ended(records[0])
+    assert capsys.readouterr().err.splitlines()[-1].endswith("1:03")
+
+
 def test_the_living_line_tells_step_and_time_left() -> None:
     cells = expand(make_config())
     progress = Progress("en")

@@ -24,6 +24,7 @@ from factories import make_config, make_records
 from lora_efficiency_benchmark import LoRAEfficiencyBenchmark, benchmark, store
 from lora_efficiency_benchmark.config import LoRABenchmarkConfig
 from lora_efficiency_benchmark.errors import StoreError
+from lora_efficiency_benchmark.execution.launcher import LocalLauncher
 from lora_efficiency_benchmark.plan import Cell
 from lora_efficiency_benchmark.results import CellRecord
 from lora_efficiency_benchmark.search import remaining_cells
@@ -423,6 +424,8 @@ class Launcher:
         Launcher.ran.append(cell.id)
         config = small_config()
         return next(r for r in make_records(config) if r.cell_id == cell.id)
+
+    run_each = LocalLauncher.run_each
 
 
 @pytest.fixture

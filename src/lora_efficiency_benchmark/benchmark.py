@@ -8,10 +8,11 @@ torch is imported inside the methods that need a model; ``run`` itself needs non
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -21,6 +22,9 @@ from .claims import Claim, load_claims
 from .config import LoRABenchmarkConfig, load_config
 from .errors import ConfigError, LoraBenchError, StoreError
 from .execution.launcher import LocalLauncher
+from .execution.launching import EXECUTORS, LOCAL, RAY, Launcher
+from .execution.ray_engine import require_ray
+from .execution.ray_launcher import RayLauncher
 from .language import Language, resolve_language
 from .plan import FULL, LORA, Cell, expand
 from .report.files import write_report
@@ -51,7 +55,7 @@ class Watch(Protocol):
         """The check before the run has passed; ``cells`` are about to run."""
 
     def cell_started(self, cell: Cell) -> None:
-        """A cell begins."""
+        """A cell begins, or is handed to a cluster: several may have begun before one ends."""
 
     def event(self, event: dict[str, Any]) -> None:
         """A phase or a step of the running cell; ``too_large``: it is not expected to fit.
@@ -80,25 +84,31 @@ class LoRAEfficiencyBenchmark:
         fresh: bool = False,
         language: Language | None = None,
         report_to: str | None = None,
+        executor: str = LOCAL,
+        address: str | None = None,
     ) -> Analysis:
         """Measure what is missing, judge, report.
 
         Each record is stored the moment it exists; calling again goes on from there. ``fresh``
         moves an older folder aside first. ``report_to`` names a service that follows the training,
-        such as ``"tensorboard"``. Raises UserError for what the user can fix.
+        such as ``"tensorboard"``. ``executor`` is ``"local"`` or ``"ray"``, and ``address`` that of
+        the Ray cluster (default: ``launcher: {address: ...}``). Raises UserError for what the user
+        can fix.
         """
+        _check_executor(executor)
         tracking = parse_tracking(report_to, self.config.output_dir)
         claims = load_claims(self.config.claims)  # a wrong file should not wait for the last cell
         if fresh:
             self.store.move_aside()
         self.store.create()
         with self.store.lock():
-            return self._run(claims, tracking, watch, resolve_language(language))
+            make = partial(self._launcher, tracking, executor, address)
+            return self._run(claims, make, watch, resolve_language(language))
 
     def _run(
         self,
         claims: Sequence[Claim],
-        tracking: Tracking | None,
+        make_launcher: Callable[[Sequence[CellRecord]], Launcher],
         watch: Watch | None,
         chosen: Language,
     ) -> Analysis:
@@ -115,7 +125,7 @@ class LoRAEfficiencyBenchmark:
         sized = self.config.estimate_scale and any(not claim.noisy for claim in claims)
         watch = watch or _LogOnly()
         live = LiveReport(lambda: self._write_report(chosen))
-        with self._launcher(tracking) as launch:
+        with make_launcher(records) as launch:
             if missing:
                 kept = [r for r in planned_records(self.config, records) if r.status != FAILED]
                 self._measure(launch, missing, len(kept), watch, live)
@@ -123,14 +133,24 @@ class LoRAEfficiencyBenchmark:
                 self._estimate_scale(launch, watch)
         return self.finish(chosen)
 
-    def _launcher(self, tracking: Tracking | None = None) -> LocalLauncher:
+    def _launcher(
+        self,
+        tracking: Tracking | None,
+        executor: str,
+        address: str | None,
+        records: Sequence[CellRecord],
+    ) -> Launcher:
         limit = self.config.time_limit_minutes
-        isolation = self.config.launcher.get("isolation", "auto")
-        return LocalLauncher(isolation, limit * 60 if limit else None, tracking)
+        seconds = limit * 60 if limit else None
+        if executor == RAY:
+            address = address or self.config.launcher.get("address")
+            before = _most_used_device(planned_records(self.config, records))
+            return RayLauncher(address, seconds, tracking, before)
+        return LocalLauncher(self.config.launcher.get("isolation", "auto"), seconds, tracking)
 
     def _measure(
         self,
-        launch: LocalLauncher,
+        launch: Launcher,
         cells: Sequence[Cell],
         kept: int,
         watch: Watch,
@@ -140,39 +160,49 @@ class LoRAEfficiencyBenchmark:
 
         ``cells`` are those expected: a search decides on the way which learning rates they have.
         """
-        facts = {**launch.preflight(self.config), "notes": []}
+        facts = {"notes": [], **launch.preflight(self.config)}
         estimates = self._estimate_cells(launch, cells, facts["notes"])
         self._note_start(facts)
         watch.run_started(facts, cells, kept)
-        for cell in self._cells_to_run():
+
+        def estimate_of(cell: Cell) -> dict[str, Any] | None:
+            return estimates.get(_without_rate(cell))
+
+        def begin(cell: Cell) -> None:
             watch.cell_started(cell)
-            estimate = estimates.get(_without_rate(cell))
+            estimate = estimate_of(cell)
             if estimate and estimate.get("fits") is False:
                 self._warn_too_large(cell, estimate, watch)
-            record = launch.run(cell, watch.event)
-            record.estimate = estimate
-            self.store.write_record(record)
-            self._log_record(record)
-            watch.cell_ended(record)
-            live.cell_ended(record)  # between cells: nothing is being timed
 
-    def _cells_to_run(self) -> Iterator[Cell]:
-        """What is missing, in order; each round of a search follows from the records before it."""
+        for independent in self._rounds():
+            for record in launch.run_each(independent, estimate_of, begin, watch.event):
+                record.estimate = estimate_of(record.cell)
+                self.store.write_record(record)
+                self._log_record(record)
+                watch.cell_ended(record)
+                live.cell_ended(record)  # on one machine between cells: nothing is being timed
+
+    def _rounds(self) -> Iterator[list[Cell]]:
+        """What is missing, in order, as lists of cells that do not depend on each other.
+
+        Each round of a search follows from the records of the one before.
+        """
         stored = self.store.load_records()
         doubtful = {r.cell_id for r in stored if not is_conclusive(r)}  # tried again, once
         untrained = ("base", "memory")
-        yield from (c for c in remaining_cells(self.config, stored) if c.kind in untrained)
+        ready = [c for c in remaining_cells(self.config, stored) if c.kind in untrained]
         while trials := next_trials(self.config, self._records_but(doubtful)):
-            yield from trials
+            yield [*ready, *trials]
             doubtful -= {cell.id for cell in trials}
+            ready = []
         left = remaining_cells(self.config, self._records_but(doubtful))
-        yield from (c for c in left if c.kind == "train")
+        yield [*ready, *(c for c in left if c.kind == "train")]
 
     def _records_but(self, left_out: set[str]) -> list[CellRecord]:
         return [r for r in self.store.load_records() if r.cell_id not in left_out]
 
     def _estimate_cells(
-        self, launch: LocalLauncher, cells: Sequence[Cell], notes: list[str]
+        self, launch: Launcher, cells: Sequence[Cell], notes: list[str]
     ) -> dict[str, dict[str, Any]]:
         """Predicted memory by cell, rate apart; a prediction that fails is only a note."""
         try:
@@ -182,7 +212,7 @@ class LoRAEfficiencyBenchmark:
             notes.append(str(error))
             return {}
 
-    def _estimate_scale(self, launch: LocalLauncher, watch: Watch) -> None:
+    def _estimate_scale(self, launch: Launcher, watch: Watch) -> None:
         """estimates.json, after the cells, so that no timing is disturbed; never the end."""
         try:
             entries = launch.estimate_scale(watch.event)
@@ -414,6 +444,21 @@ def _estimates(store: Store, tell: Callable[[str], None]) -> list[dict[str, Any]
     except StoreError as error:
         tell(f"estimates left out: {error}")
         return []
+
+
+def _check_executor(executor: str) -> None:
+    """Raises ConfigError where it is unknown, or needs what is not installed."""
+    if executor not in EXECUTORS:
+        raise ConfigError(f"--executor {executor}: must be {' or '.join(EXECUTORS)}")
+    if executor == RAY:
+        require_ray()
+
+
+def _most_used_device(records: Sequence[CellRecord]) -> str | None:
+    """The device that most results come from: new ones are judged with them only if theirs is."""
+    devices = [r.environment.get("device") or {} for r in records if r.status == OK]
+    names = Counter(str(device["name"]) for device in devices if device.get("name"))
+    return names.most_common(1)[0][0] if names else None
 
 
 def _without_rate(cell: Cell) -> str:

@@ -103,7 +103,7 @@ class LoRABenchmarkConfig:
     evaluation_size: int = 200  # held-out texts
     trainer_args: dict[str, Any] = field(default_factory=dict)  # to TrainingArguments, all arms
     claims: str = "paper-r5"  # preset name or YAML file
-    launcher: dict[str, Any] = field(default_factory=dict)  # {isolation: auto|fork|spawn}
+    launcher: dict[str, Any] = field(default_factory=dict)  # {isolation: auto|fork|spawn, address}
     time_limit_minutes: float | None = None  # per cell
     trust_remote_code: bool = False  # never on unless asked
     allow_pickle: bool = False  # read pytorch_model.bin where a model has no safetensors
@@ -292,9 +292,11 @@ def _check(c: LoRABenchmarkConfig) -> None:
     _require(len(set(c.samples)) == len(c.samples), "samples", "distinct prompts", c)
     _require(isinstance(c.launcher, Mapping), "launcher", "a mapping", c)
     isolation = c.launcher.get("isolation", "auto")
+    address = c.launcher.get("address", "auto")  # of a Ray cluster; used with --executor ray
     _require(
-        isolation in ("auto", "fork", "spawn") and set(c.launcher) <= {"isolation"}, "launcher",
-        "{isolation: auto|fork|spawn}", c,
+        isolation in ("auto", "fork", "spawn") and _name(address)
+        and set(c.launcher) <= {"isolation", "address"}, "launcher",
+        "{isolation: auto|fork|spawn, address: auto or HOST:PORT}", c,
     )  # fmt: skip
 
 

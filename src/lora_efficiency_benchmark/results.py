@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from .errors import ConfigError, StoreError
-from .plain_text import shown
+from .plain_text import one_line, shown
 from .plan import Cell
 from .record_shape import shape_problem
 
@@ -75,6 +76,15 @@ class CellRecord:
     samples: list[dict[str, str]] | None = None  # {"prompt", "text"}
     seconds: dict[str, float] = field(default_factory=dict)
     estimate: dict[str, Any] | None = None
+
+    @classmethod
+    def failed(
+        cls, cell: Cell, kind: str, message: str, started_at: str | None = None
+    ) -> CellRecord:
+        """The record of a cell that ended now, without a result; see ``CellError`` for kinds."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        error = {"kind": kind, "message": one_line(message)}
+        return cls(cell, FAILED, started_at or now, now, error=error)
 
     @property
     def cell_id(self) -> str:

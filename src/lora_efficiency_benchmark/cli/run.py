@@ -22,7 +22,16 @@ def run(
     config: Config = None,
     preset: Preset = None,
     output_dir: Annotated[str | None, typer.Option(help="Folder for records and report")] = None,
-    executor: Annotated[str, typer.Option(help="Only 'local' in this version")] = "local",
+    executor: Annotated[
+        str, typer.Option(help="local, or ray: the cells on a Ray cluster, several at a time")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Ray cluster to join: auto or HOST:PORT; default: launcher.address of the "
+            "configuration, then RAY_ADDRESS, then a cluster of this machine alone"
+        ),
+    ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over; an older folder is moved aside first")
     ] = False,
@@ -44,20 +53,22 @@ def run(
     Example: lora-bench run --preset quick --set training_steps=12 --output-dir results
 
     Example: lora-bench run config.yaml --report-to tensorboard
+
+    Example: lora-bench run config.yaml --executor ray --address auto
     """
     from ..benchmark import LoRAEfficiencyBenchmark
     from ..report.terminal import render_terminal
     from ..report.terminal.progress import Progress
 
     language = choose_language(lang)
-    if executor != "local":
-        raise ConfigError(f"--executor {executor}: only 'local' is available in this version")
+    if address is not None and executor == "local":
+        raise ConfigError("--address: is that of a Ray cluster; add --executor ray")
     benchmark = LoRAEfficiencyBenchmark(configuration(config, preset, settings, output_dir))
     for number in (signal.SIGINT, signal.SIGTERM):  # a background shell job starts deaf to SIGINT
         signal.signal(number, _terminate)
     try:
         with Progress(language) as progress:
-            analysis = benchmark.run(progress, fresh, language, report_to)
+            analysis = benchmark.run(progress, fresh, language, report_to, executor, address)
     except KeyboardInterrupt:
         kept = len(benchmark.store.finished_ids()) if benchmark.store.path.is_dir() else 0
         say(

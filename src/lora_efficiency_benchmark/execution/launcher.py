@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -25,11 +25,11 @@ from ..config import LoRABenchmarkConfig
 from ..errors import LoraBenchError, OutOfMemoryCell, TimeLimitCell, UserError, WorkerDied
 from ..plain_text import one_line
 from ..plan import Cell
-from ..results import FAILED, CellRecord
+from ..results import CellRecord
 from ..tracking import Tracking
 from ..units import GIB, MIB
+from .launching import EstimateOf, EventHook
 
-EventHook = Callable[[dict[str, Any]], None]
 _LAST = ("record", "checked", "estimated", "user_error", "error")
 _GRACE_SECONDS = 5.0
 _ESTIMATE_SECONDS = 900.0  # a trace that hangs ends here
@@ -110,13 +110,20 @@ class LocalLauncher:
             record = CellRecord.from_dict(answer["record"])
             record.add_wall_seconds(time.perf_counter() - start)
             return record
-        return CellRecord(
-            cell=cell,
-            status=FAILED,
-            started_at=began.isoformat(timespec="seconds"),
-            ended_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            error={"kind": answer.get("kind", "error"), "message": one_line(answer["message"])},
-        )
+        kind, message = answer.get("kind", "error"), answer["message"]
+        return CellRecord.failed(cell, kind, message, began.isoformat(timespec="seconds"))
+
+    def run_each(
+        self,
+        cells: Sequence[Cell],
+        estimate_of: EstimateOf,
+        begin: Callable[[Cell], None],
+        on_event: EventHook,
+    ) -> Iterator[CellRecord]:
+        """One after the other; nothing runs while a record is in the caller's hands."""
+        for cell in cells:
+            begin(cell)
+            yield self.run(cell, on_event)
 
     def _ask(
         self, request: dict[str, Any], on_event: EventHook, limit: float | None

@@ -18,6 +18,7 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 import traceback
 from typing import Any
@@ -79,9 +80,16 @@ def main() -> None:
     while (request := channel.receive()) is not None:
         if isolation == "spawn":
             channel.send({"event": "started", "pid": os.getpid()})
+            threading.Thread(target=_end_with_parent, args=(channel,), daemon=True).start()
             _answer(request, channel)
             return
         _fork(request, channel)
+
+
+def _end_with_parent(channel: Channel) -> None:
+    """A parent that was killed cannot end its child, which would go on beside a second try."""
+    channel.receive()  # no request comes while a cell runs: this returns when the other end closes
+    os._exit(1)
 
 
 def _fork(request: dict[str, Any], channel: Channel) -> None:

@@ -150,8 +150,8 @@ def _allocator(environment: Mapping[str, Any]) -> Any:
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     rows: list[tuple[str, Any]] = []
     for key, value in values.items():
-        if f"{prefix}{key}" == "allocator":
-            continue  # one fact, see above
+        if f"{prefix}{key}" in ("allocator", "node"):
+            continue  # one fact, see above; which node of a kind it was says nothing
         if isinstance(value, Mapping):
             rows += _flat(value, f"{prefix}{key}.")
         else:

@@ -30,6 +30,10 @@ _TEXTS: dict[str, dict[str, str]] = {
         "ja": "このセル残り {cell} · 全体残り {all}",
         "en": "this cell {cell} · all {all} left",
     },
+    "several": {
+        "ja": "{n} セルを実行中または順番待ち · 全体残り {all}",
+        "en": "{n} cells running or waiting · all {all} left",
+    },
     "fewer": {"ja": "パラメータ 1/{ratio:.0f}", "en": "{ratio:.0f}x fewer parameters"},
     "kept": {
         "ja": "測定済みの {count} セルはそのまま使います",
@@ -72,8 +76,9 @@ class Progress:
         self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
         self._pace: Pace | None = None
-        self._cell: Cell | None = None
-        self._began = 0.0
+        self._cell: Cell | None = None  # the one that began last
+        self._running: dict[str, tuple[Cell, float]] = {}  # cells and when they began, by id
+        self._at_once = 1  # cells that are timed side by side
         self._step: dict[str, Any] | None = None
         self._phase = "start"
         self._full_parameters: int | None = None
@@ -92,6 +97,7 @@ class Progress:
     def run_started(self, facts: dict[str, Any], cells: Sequence[Cell], kept: int) -> None:
         """The head line: what is measured, on what."""
         self._pace = Pace(cells)
+        self._at_once = int(facts.get("at_once", 1))
         self._several_models = len({cell.model_name for cell in cells}) > 1
         if cells:
             cell = max(cells, key=lambda c: (c.kind == "train", c.dataset_size))
@@ -100,8 +106,9 @@ class Progress:
                 self._text("texts", train=cell.dataset_size, held=cell.evaluation_size),
                 cell.precision if cell.kind == "train" else "",
                 self._text("steps", n=cell.training_steps),
-                str(facts["environment"]["device"]["name"]),
-                self._text("cells", n=len(cells), time=format_duration(self._pace.seconds_left())),
+                str(facts["environment"]["device"]["name"])
+                + (f" x {self._at_once}" if self._at_once > 1 else ""),
+                self._text("cells", n=len(cells), time=format_duration(self._all_left())),
             ]
             self._print(" · ".join(part for part in parts if part))
         for note in facts.get("notes", []):
@@ -111,7 +118,8 @@ class Progress:
 
     def cell_started(self, cell: Cell) -> None:
         """A cell begins."""
-        self._cell, self._began, self._step, self._phase = cell, time.monotonic(), None, "start"
+        self._cell, self._step, self._phase = cell, None, "start"
+        self._running[cell.id] = (cell, time.monotonic())
 
     def event(self, event: dict[str, Any]) -> None:
         """A phase or a step of the running cell."""
@@ -126,10 +134,11 @@ class Progress:
 
     def cell_ended(self, record: CellRecord) -> None:
         """A cell has its record."""
-        seconds = time.monotonic() - self._began
+        now = time.monotonic()
+        _, began = self._running.pop(record.cell_id, (record.cell, now))
+        seconds = record.seconds.get("wall", now - began)  # on a cluster it may have waited
         if self._pace is not None:
             self._pace.ended(record.cell, seconds)
-        self._cell = None
         if record.parameters and record.cell.training_method and record.cell.adapter is None:
             self._full_parameters = record.parameters["trainable"]
         self._print(self._finished_line(record, seconds))
@@ -157,10 +166,14 @@ class Progress:
     def _line(self) -> Any:
         from rich.text import Text
 
-        if self._cell is None or self._pace is None:
+        if not self._running or self._pace is None:
             return Text("")
-        elapsed = time.monotonic() - self._began
-        whole = self._pace.seconds_of(self._cell)
+        if len(self._running) > 1:
+            left = format_duration(self._all_left())
+            return Text(f"▸ {self._text('several', n=len(self._running), all=left)}", no_wrap=True)
+        cell, began = next(iter(self._running.values()))
+        elapsed = time.monotonic() - began
+        whole = self._pace.seconds_of(cell)
         done, doing = min(0.99, elapsed / whole), self._text(self._phase)
         if self._step is not None:
             step, total = self._step["step"], self._step["total"]
@@ -170,9 +183,14 @@ class Progress:
         left = self._text(
             "left",
             cell=format_duration(whole - elapsed),
-            all=format_duration(self._pace.seconds_left(self._cell, elapsed)),
+            all=format_duration(self._pace.seconds_left(cell, elapsed)),
         )
-        return Text(f"▸ {self._name(self._cell)}  {doing}  {bar}  {left}", no_wrap=True)
+        return Text(f"▸ {self._name(cell)}  {doing}  {bar}  {left}", no_wrap=True)
+
+    def _all_left(self) -> float:
+        """Seconds until the last cell ends, as far as known."""
+        assert self._pace is not None
+        return self._pace.seconds_left() / self._at_once
 
     def _too_large(self, event: dict[str, Any]) -> str:
         name = self._name(self._cell) if self._cell else ""

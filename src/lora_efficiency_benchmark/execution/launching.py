@@ -1,0 +1,63 @@
+"""What runs cells, as ``benchmark.py`` sees it (row 4). No torch.
+
+    launcher.LocalLauncher      one cell after the other on this machine
+    ray_launcher.RayLauncher    the same cells on the nodes of a Ray cluster, several at a time
+
+Both hand records to their caller, who alone writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from ..config import LoRABenchmarkConfig
+from ..plan import Cell
+from ..results import CellRecord
+
+LOCAL, RAY = "local", "ray"
+EXECUTORS = (LOCAL, RAY)
+
+EventHook = Callable[[dict[str, Any]], None]
+EstimateOf = Callable[[Cell], dict[str, Any] | None]
+"""What a cell is expected to need, as ``foresight`` says it; None where nothing is known."""
+
+
+class Launcher(Protocol):
+    """Runs cells, each alone in a process; a context manager that leaves no process behind."""
+
+    def __enter__(self) -> Self:
+        """Start what is needed. Raises UserError."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End what was started, running cells included."""
+
+    def preflight(self, config: LoRABenchmarkConfig) -> dict[str, Any]:
+        """What can be checked before anything is measured; ``at_once``: cells timed side by side.
+
+        Raises UserError.
+        """
+
+    def estimate(self, cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
+        """What each cell that trains will need, by id. Raises LoraBenchError."""
+
+    def estimate_scale(self, on_event: EventHook = ...) -> list[dict[str, Any]]:
+        """Entries of estimates.json. Raises LoraBenchError."""
+
+    def run_each(
+        self,
+        cells: Sequence[Cell],
+        estimate_of: EstimateOf,
+        begin: Callable[[Cell], None],
+        on_event: EventHook,
+    ) -> Iterator[CellRecord]:
+        """One record a cell, as they end; ``begin`` is called with each cell before it runs.
+
+        The cells do not depend on each other.
+        """

@@ -1,0 +1,109 @@
+"""Which nodes of a cluster can run the cells (row 4), from what each answered. Pure: no Ray.
+
+Every node makes the check that a run on one machine makes: it reads the model's configuration and
+the data, and says which device and packages it has. What one node lacks costs that node; what all
+of them refuse is the user's to mend.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..config import DEFAULT_MODEL, LoRABenchmarkConfig
+from ..errors import ConfigError, UserError
+from .nodes import Node, NodeKind, choose_kind, kinds_of
+from .on_node import FAILED, REFUSED, Lost, Outcome
+
+_logger = logging.getLogger("LoRA_Benchmark")
+
+
+class Problem(NamedTuple):
+    """Why a node is left out."""
+
+    node: str
+    text: str
+    refused: bool = False  # the check itself said so, and would on any machine
+
+    def error(self) -> UserError:
+        """The same for a person, where no node is left."""
+        if self.refused:
+            return UserError(self.text)
+        return ConfigError(f"--executor ray: node {self.node}: {self.text}")
+
+
+def choose_nodes(
+    nodes: Mapping[str, Node], found: Mapping[str, Outcome], device_before: str | None
+) -> tuple[NodeKind, dict[str, Any]]:
+    """The nodes that all cells run on, and the facts for the head of the run.
+
+    ``nodes`` and ``found`` are by node id; facts are those of ``preflight``, with ``at_once``
+    (cells timed side by side), ``notes`` (a line for what is left out) and the nodes' names in the
+    environment. Raises UserError where no node can run the cells.
+    """
+    problems = [p for id_, outcome in found.items() if (p := _problem_of(nodes[id_], outcome))]
+    facts_of = {
+        id_: outcome["facts"]
+        for id_, outcome in found.items()
+        if isinstance(outcome, dict) and _problem_of(nodes[id_], outcome) is None
+    }
+    if not facts_of:
+        raise problems[0].error()
+    checked = [
+        (_as_used(nodes[id_], facts), facts["environment"]) for id_, facts in facts_of.items()
+    ]
+    kinds = kinds_of(checked)
+    chosen = choose_kind(kinds, device_before)
+    notes = [f"node {problem.node} is left out: {problem.text}" for problem in problems]
+    notes += [_other_kind(kind) for kind in kinds if kind is not chosen]
+    if device_before not in (None, chosen.device):
+        notes.append(
+            f"the records in the folder come from {device_before}, which no node has; they are not "
+            "judged together with new ones"
+        )
+    names = sorted(node.name for node in chosen.nodes)
+    _logger.info(
+        "Ray: %d nodes of %s, %d timed cells at once, %d cores each: %s",
+        len(names), chosen.device, chosen.slots, chosen.cores, ", ".join(names),
+    )  # fmt: skip
+    facts = facts_of[chosen.nodes[0].id]
+    environment = {**facts["environment"], "threads": chosen.cores, "nodes": names}
+    return chosen, {**facts, "environment": environment, "at_once": chosen.slots, "notes": notes}
+
+
+def local_paths(config: LoRABenchmarkConfig) -> list[str]:
+    """Files and folders on this machine that the cells will read, as the configuration has them."""
+    data = config.dataset if isinstance(config.dataset, str) else str(config.dataset["path"])
+    named = dict.fromkeys((config.model_name, config.base_model_name, data))
+    return [n for n in named if n not in (DEFAULT_MODEL, "generated") and Path(n).exists()]
+
+
+def _problem_of(node: Node, outcome: Outcome) -> Problem | None:
+    if isinstance(outcome, Lost):
+        return Problem(node.name, outcome.message)
+    if "missing" in outcome:
+        text = f"{outcome['missing']} is not there; every node must see it under the same path, "
+        return Problem(node.name, text + "so put it on a shared folder")
+    if REFUSED in outcome:
+        return Problem(node.name, outcome[REFUSED], refused=True)
+    if FAILED in outcome:
+        return Problem(node.name, outcome[FAILED])
+    device = outcome["facts"]["environment"]["device"]
+    if device["type"] != "cpu" and node.gpus < 1:
+        text = f"it has a {device['name']} that Ray does not count; start its Ray with --num-gpus, "
+        return Problem(node.name, text + "or set LORA_BENCH_DEVICE=cpu")
+    return None
+
+
+def _as_used(node: Node, facts: Mapping[str, Any]) -> Node:
+    """The node without its GPUs, where the cells will not use them."""
+    on_cpu = facts["environment"]["device"]["type"] == "cpu"
+    return replace(node, gpus=0) if on_cpu else node
+
+
+def _other_kind(kind: NodeKind) -> str:
+    names = ", ".join(sorted(node.name for node in kind.nodes))
+    return f"left out, because all cells run on nodes of one kind: {names} ({kind.device})"

@@ -1,0 +1,584 @@
+"""Cells on a cluster without a cluster: what they reserve, where they go, and never twice."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from factories import environment, evaluation, make_config, make_records
+from lora_efficiency_benchmark import LoRAEfficiencyBenchmark, benchmark
+from lora_efficiency_benchmark.errors import ConfigError, LoraBenchError, UserError
+from lora_efficiency_benchmark.execution import on_node, ray_engine, ray_launcher
+from lora_efficiency_benchmark.execution.node_check import choose_nodes, local_paths
+from lora_efficiency_benchmark.execution.nodes import (
+    Demand,
+    Node,
+    NodeKind,
+    choose_kind,
+    demand_of,
+    kinds_of,
+)
+from lora_efficiency_benchmark.execution.on_node import Lost, Outcome, Request
+from lora_efficiency_benchmark.execution.ray_engine import RayEngine
+from lora_efficiency_benchmark.execution.ray_launcher import RayLauncher
+from lora_efficiency_benchmark.plan import Cell, expand
+from lora_efficiency_benchmark.results import OK, CellRecord
+from lora_efficiency_benchmark.search import found_rates
+from lora_efficiency_benchmark.store import Store
+from lora_efficiency_benchmark.units import GIB
+
+NOW = "2026-11-24T09:00:00+00:00"
+ONE_ADAPTER = [{"r": 4, "alpha": 8, "target_modules": ["q_proj", "v_proj"]}]
+NODE = Node("a1", "alpha", cpus=8, gpus=0, memory_bytes=32 * GIB)
+GPU_NODE = Node("c3", "gamma", cpus=32, gpus=4, memory_bytes=256 * GIB)
+GPU = {"type": "cuda", "name": "Example GPU", "total_memory_bytes": 80 * GIB}
+NEEDS = {"peak_allocated_bytes": 4 * GIB, "breakdown": {"weights": 1 * GIB}}
+CPU_KIND = NodeKind("Example CPU", False, (NODE,))
+GPU_KIND = NodeKind("Example GPU", True, (GPU_NODE,))
+CELLS = {cell.kind: cell for cell in expand(make_config(lora_configurations=ONE_ADAPTER))}
+
+
+def facts(**fields: Any) -> dict[str, Any]:
+    return {"model": "m", "parameters": 1, "environment": environment(**fields)}
+
+
+class FakeCluster:
+    """Stands for Ray: answers the newest request first, and keeps what it was given."""
+
+    def __init__(
+        self, nodes: Sequence[Node] = (NODE,), cell: Callable[[Cell], Outcome] | None = None
+    ) -> None:
+        self.alive = list(nodes)
+        self.checks: dict[str, Outcome] = {node.id: {"facts": facts()} for node in nodes}
+        self.cell = cell or (lambda cell: {"record": record_of(cell).to_dict()})
+        self.started: list[tuple[str, Request, Demand, tuple[str, ...], int]] = []
+        self.log: list[tuple[str, str]] = []
+        self._waiting: list[tuple[str, Request]] = []
+
+    def open(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.cancel()
+
+    def nodes(self) -> list[Node]:
+        return list(self.alive)
+
+    def cancel(self) -> None:
+        self._waiting.clear()
+
+    def start(
+        self, key: str, request: Request, demand: Demand, nodes: Sequence[str], retries: int
+    ) -> None:
+        self.started.append((key, request, demand, tuple(nodes), retries))
+        self.log.append(("start", key))
+        self._waiting.append((key, request))
+
+    def finished(self, timeout_seconds: float) -> list[tuple[str, Outcome]]:
+        if not self._waiting or not self.alive:
+            return []
+        key, request = self._waiting.pop()
+        self.log.append(("end", key))
+        return [(key, self._answer(key, request))]
+
+    def _answer(self, key: str, request: Request) -> Outcome:
+        if request["do"] == "check":
+            return self.checks[key]
+        if request["do"] == "estimate":
+            cells = [Cell.from_dict(values) for values in request["cells"]]
+            return {"estimates": {cell.id: NEEDS for cell in cells if cell.kind != "base"}}
+        return self.cell(Cell.from_dict(request["cell"]))
+
+    def given(self, kind: str = "") -> list[str]:
+        """Ids of the cells that were handed over."""
+        return [key for key, request, *_ in self.started if request["do"] == "cell"
+                and request["cell"]["kind"].startswith(kind)]  # fmt: skip
+
+
+def record_of(cell: Cell) -> CellRecord:
+    record = CellRecord(cell, OK, NOW, NOW, environment=environment())
+    if cell.kind == "trial":
+        assert cell.learning_rate is not None
+        record.validation = evaluation(2.0 + abs(cell.learning_rate - 1e-3))
+    return record
+
+
+def prepared(cluster: FakeCluster, **fields: Any) -> RayLauncher:
+    launcher = RayLauncher(engine=cluster, **fields)
+    launcher.preflight(make_config())
+    return launcher
+
+
+def run_each(launcher: RayLauncher, cells: Sequence[Cell]) -> list[CellRecord]:
+    return list(launcher.run_each(cells, lambda cell: NEEDS, lambda cell: None, lambda event: None))
+
+
+# ---- what a cell reserves -----------------------------------------------------------------------
+
+
+def test_a_timed_cell_has_all_cores_and_others_share_them() -> None:
+    assert demand_of(CELLS["train"], NEEDS, CPU_KIND).cpus == NODE.cpus
+    assert demand_of(CELLS["memory"], NEEDS, CPU_KIND).cpus == NODE.cpus // 4
+    small = NodeKind("Example CPU", False, (replace(NODE, cpus=1),))
+    assert {demand_of(cell, NEEDS, small).cpus for cell in CELLS.values()} == {1}
+
+
+def test_on_a_gpu_every_cell_has_one_and_its_share_of_the_cores() -> None:
+    for cell in CELLS.values():
+        demand = demand_of(cell, NEEDS, GPU_KIND)
+        assert (demand.cpus, demand.gpus) == (32 // 4, 1)
+    assert demand_of(CELLS["train"], NEEDS, CPU_KIND).gpus == 0
+
+
+def test_memory_comes_from_the_estimate() -> None:
+    on_cpu = demand_of(CELLS["memory"], NEEDS, CPU_KIND).memory_bytes
+    assert on_cpu == int(1.2 * 4 * GIB) + GIB
+    on_gpu = demand_of(CELLS["memory"], NEEDS, GPU_KIND).memory_bytes
+    assert on_gpu == int(1.2 * 2 * GIB) + GIB, "the host holds the weights, the GPU the peak"
+
+
+@pytest.mark.parametrize(
+    "estimate", [None, {"untraceable": "why"}, {"peak_allocated_bytes": 500 * GIB}]
+)
+def test_what_is_unknown_or_too_large_asks_for_a_whole_node_and_no_more(
+    estimate: dict[str, Any] | None,
+) -> None:
+    assert demand_of(CELLS["train"], estimate, CPU_KIND).memory_bytes == NODE.memory_bytes
+
+
+def test_the_smallest_node_of_a_kind_bounds_what_is_asked() -> None:
+    kind = NodeKind("Example CPU", False, (NODE, replace(NODE, id="b", memory_bytes=2 * GIB)))
+    assert demand_of(CELLS["train"], NEEDS, kind).memory_bytes == 2 * GIB
+
+
+def test_the_untouched_model_asks_for_what_its_largest_cell_needs() -> None:
+    cluster = FakeCluster()
+    launcher = prepared(cluster)
+    launcher.estimate(list(CELLS.values()))
+    launched = launcher.run_each([CELLS["base"]], lambda cell: None, lambda cell: None, print)
+    assert len(list(launched)) == 1
+    _, _, demand, _, _ = cluster.started[-1]
+    assert demand == demand_of(CELLS["base"], NEEDS, CPU_KIND)
+    assert demand.memory_bytes < NODE.memory_bytes
+
+
+# ---- nodes of one kind --------------------------------------------------------------------------
+
+
+def test_nodes_are_of_one_kind_where_their_records_are_judged_together() -> None:
+    others = [
+        environment(device={"type": "cpu", "name": "Other CPU"}),
+        environment(packages={"torch": "0.1"}),
+        environment(allocator={"MALLOC_TOP_PAD_": "1"}),
+    ]
+    nodes = [replace(NODE, id=str(i)) for i in range(len(others) + 3)]
+    nodes[1] = replace(nodes[1], cpus=4)
+    found = kinds_of(list(zip(nodes, [environment()] * 3 + others, strict=True)))
+    assert [len(kind.nodes) for kind in found] == [2, 1, 1, 1, 1]
+    assert found[0].nodes == (nodes[0], nodes[2])
+
+
+def test_the_kind_is_that_of_earlier_records_then_a_gpu_then_the_most_slots() -> None:
+    many = NodeKind("Many CPU", False, (NODE, replace(NODE, id="b")))
+    kinds = [CPU_KIND, many, GPU_KIND]
+    assert choose_kind(kinds, before="Example CPU") is CPU_KIND
+    assert choose_kind(kinds) is GPU_KIND
+    assert choose_kind([CPU_KIND, many]) is many
+    assert choose_kind([many, CPU_KIND]) is many
+
+
+def test_all_cells_go_to_nodes_of_the_chosen_kind() -> None:
+    other = replace(NODE, id="b2", name="beta")
+    cluster = FakeCluster([NODE, other, GPU_NODE])
+    cluster.checks["b2"] = {"facts": facts(packages={"torch": "0.1"})}
+    cluster.checks["c3"] = {"facts": facts(device=GPU)}
+    launcher = RayLauncher(engine=cluster)
+    told = launcher.preflight(make_config())
+    assert told["environment"]["device"]["name"] == "Example GPU"
+    assert told["at_once"] == 4
+    assert told["environment"]["nodes"] == ["gamma"]
+    assert told["environment"]["threads"] == 8
+    assert len(told["notes"]) == 2
+    assert any("alpha" in note for note in told["notes"])
+    run_each(launcher, list(CELLS.values()))
+    assert {nodes for key, _, _, nodes, _ in cluster.started if key in cluster.given()} == {("c3",)}
+
+
+def test_every_cell_computes_with_as_many_threads() -> None:
+    cluster = FakeCluster()
+    run_each(prepared(cluster), list(CELLS.values()))
+    cells = [request for _, request, *_ in cluster.started if request["do"] == "cell"]
+    assert {request["threads"] for request in cells} == {NODE.cores}
+    assert len(cells) == len(CELLS)
+
+
+def test_a_gpu_that_the_cells_will_not_use_does_not_divide_the_cores() -> None:
+    chosen, told = choose_nodes({"c3": GPU_NODE}, {"c3": {"facts": facts()}}, None)
+    assert (chosen.cores, chosen.slots, chosen.accelerator) == (32, 1, False)
+    assert told["environment"]["threads"] == 32
+
+
+def test_a_folder_of_another_device_is_told() -> None:
+    _, told = choose_nodes({"a1": NODE}, {"a1": {"facts": facts()}}, "Old CPU")
+    assert any("Old CPU" in note for note in told["notes"])
+
+
+# ---- the check of every node --------------------------------------------------------------------
+
+BAD: list[tuple[Outcome, str]] = [
+    ({"missing": "./corpus"}, "./corpus is not there; every node must see it"),
+    ({"refused": "max_length: too long"}, "max_length: too long"),
+    ({"failed": "the worker process did not start"}, "did not start"),
+    (Lost("worker_died", "no answer"), "no answer"),
+    ({"facts": facts(device=GPU)}, "that Ray does not count"),
+]
+
+
+@pytest.mark.parametrize(("outcome", "words"), BAD)
+def test_a_node_that_cannot_run_the_cells_is_left_out_with_a_line(
+    outcome: Outcome, words: str
+) -> None:
+    nodes = {"a1": NODE, "b2": replace(NODE, id="b2", name="beta")}
+    chosen, told = choose_nodes(nodes, {"b2": outcome, "a1": {"facts": facts()}}, None)
+    assert chosen.nodes == (NODE,)
+    (note,) = told["notes"]
+    assert note.startswith("node beta is left out: ")
+    assert words in note
+
+
+@pytest.mark.parametrize(("outcome", "words"), BAD)
+def test_where_none_is_left_the_run_ends_in_one_line(outcome: Outcome, words: str) -> None:
+    with pytest.raises(UserError, match=re.escape(words)) as error:
+        choose_nodes({"a1": NODE}, {"a1": outcome}, None)
+    assert "\n" not in str(error.value)
+    assert ("alpha" in str(error.value)) == (outcome != BAD[1][0])
+
+
+def test_a_node_without_cpus_is_not_asked_and_one_that_is_late_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ray_launcher, "_CHECK_SECONDS", 0.0)
+    cluster = FakeCluster([replace(NODE, cpus=0)])
+    with pytest.raises(ConfigError, match="no node of the cluster has a CPU"):
+        RayLauncher(engine=cluster).preflight(make_config())
+    assert cluster.started == []
+    with pytest.raises(ConfigError, match="node alpha: no answer within 0 min"):
+        RayLauncher(engine=FakeCluster()).preflight(make_config())
+
+
+def test_a_node_that_is_lost_while_it_is_checked_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Losing(FakeCluster):
+        def finished(self, timeout_seconds: float) -> list[tuple[str, Outcome]]:
+            self.alive = []
+            return []
+
+    monkeypatch.setattr(ray_launcher, "_LOOK_SECONDS", 0.0)
+    with pytest.raises(ConfigError, match="lost meanwhile"):
+        RayLauncher(engine=Losing()).preflight(make_config())
+
+
+def test_paths_of_this_machine_are_looked_for_on_the_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "corpus.txt").write_text("x", encoding="utf-8")
+    (tmp_path / "generated").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert local_paths(make_config()) == []
+    assert local_paths(make_config(dataset="corpus.txt")) == ["corpus.txt"]
+    named = {"path": "corpus.txt", "text_field": "text"}
+    assert local_paths(make_config(dataset=named, model_name=str(tmp_path))) == [
+        str(tmp_path), "corpus.txt",
+    ]  # fmt: skip
+
+
+# ---- never twice --------------------------------------------------------------------------------
+
+
+def test_a_cell_is_handed_over_once() -> None:
+    cluster = FakeCluster()
+    launcher = prepared(cluster)
+    cells = list(CELLS.values())
+    began: list[str] = []
+
+    def begin(cell: Cell) -> None:
+        began.append(cell.id)
+
+    def go(wanted: Sequence[Cell]) -> list[CellRecord]:
+        return list(launcher.run_each(wanted, lambda cell: NEEDS, begin, print))
+
+    first = go([*cells, *cells])
+    assert sorted(r.cell_id for r in first) == sorted(cell.id for cell in cells)
+    assert go(cells) == []
+    assert cluster.given() == began == [cell.id for cell in cells]
+
+
+def test_records_come_as_cells_end_and_all_are_in_flight_before() -> None:
+    cluster = FakeCluster()
+    cells = list(CELLS.values())
+    records = run_each(prepared(cluster), cells)
+    assert [r.cell_id for r in records] == [cell.id for cell in reversed(cells)]
+    verbs = [verb for verb, key in cluster.log if key in cluster.given()]
+    assert verbs == ["start"] * len(cells) + ["end"] * len(cells)
+
+
+def test_ray_tries_again_a_bounded_number_of_times() -> None:
+    cluster = FakeCluster()
+    run_each(prepared(cluster), [CELLS["train"]])
+    retries = {key: retries for key, _, _, _, retries in cluster.started}
+    assert retries[CELLS["train"].id] == 2
+    assert retries[NODE.id] == 0
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind", "words"),
+    [
+        (Lost("worker_died", "NodeDiedError: gone"), "worker_died", "try it again 2 times"),
+        (Lost("out_of_memory", "memory ran out"), "out_of_memory", "memory ran out"),
+        (Lost("error", "ImportError: x"), "error", "ImportError: x"),
+        ({"refused": "no such file"}, "error", "no such file"),
+        ({"failed": "no reason"}, "error", "no reason"),
+        ({"record": record_of(CELLS["base"]).to_dict()}, "error", CELLS["base"].id),
+    ],
+)
+def test_a_cell_without_its_record_is_a_failed_record(
+    outcome: Outcome, kind: str, words: str
+) -> None:
+    launcher = prepared(FakeCluster(cell=lambda cell: outcome))
+    (record,) = run_each(launcher, [CELLS["train"]])
+    assert (record.cell_id, record.status) == (CELLS["train"].id, "failed")
+    assert record.error is not None
+    assert record.error["kind"] == kind
+    assert words in record.error["message"]
+
+
+def test_a_run_whose_nodes_are_all_gone_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_launcher, "_LOOK_SECONDS", 0.0)
+    cluster = FakeCluster()
+    launcher = prepared(cluster)
+    cluster.alive = []
+    with pytest.raises(LoraBenchError, match="all 1 nodes of Example CPU are gone"):
+        run_each(launcher, [CELLS["train"]])
+
+
+def test_estimates_that_a_node_cannot_make_say_why() -> None:
+    class Refusing(FakeCluster):
+        def _answer(self, key: str, request: Request) -> Outcome:
+            if request["do"] == "check":
+                return super()._answer(key, request)
+            return {"failed": "no reason"} if request["do"] == "estimate" else Lost("x", "gone")
+
+    launcher = prepared(Refusing())
+    with pytest.raises(LoraBenchError, match="no reason"):
+        launcher.estimate([CELLS["train"]])
+    with pytest.raises(LoraBenchError, match="gone"):
+        launcher.estimate_scale(lambda event: None)
+
+
+# ---- whole runs ---------------------------------------------------------------------------------
+
+
+def on_cluster(
+    monkeypatch: pytest.MonkeyPatch, cluster: FakeCluster, config: Any
+) -> LoRAEfficiencyBenchmark:
+    monkeypatch.setattr(benchmark, "require_ray", lambda: None)
+    monkeypatch.setattr(
+        benchmark, "RayLauncher", lambda *given: RayLauncher(*given, engine=cluster)
+    )
+    monkeypatch.setattr(benchmark, "write_report", lambda *_: None)
+    return LoRAEfficiencyBenchmark(config)
+
+
+@pytest.mark.usefixtures("close_log")
+def test_a_run_on_a_cluster_leaves_one_record_a_cell_and_goes_on_where_it_stopped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = make_config(lora_configurations=ONE_ADAPTER, seeds=2, output_dir=str(tmp_path))
+    made = {record.cell_id: record for record in make_records(config)}
+    cluster = FakeCluster(cell=lambda cell: {"record": made[cell.id].to_dict()})
+    analysis = on_cluster(monkeypatch, cluster, config).run(executor="ray")
+    assert sorted(cluster.given()) == sorted(made)
+    assert analysis.unfinished == 0
+    records = Store(tmp_path).load_records()
+    assert {r.cell_id: r.status for r in records} == dict.fromkeys(made, OK)
+    trained = next(r for r in records if r.cell.kind == "train")
+    assert trained.estimate == NEEDS
+    gone = next(iter((tmp_path / "records").glob("train-*.json")))
+    gone.unlink()
+    again = FakeCluster(cell=lambda cell: {"record": made[cell.id].to_dict()})
+    on_cluster(monkeypatch, again, config).run(executor="ray")
+    assert again.given() == [gone.stem]
+
+
+@pytest.mark.usefixtures("close_log")
+def test_the_trials_of_a_round_run_side_by_side_and_rounds_follow_each_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = make_config(
+        lora_configurations=ONE_ADAPTER, learning_rates="search", output_dir=str(tmp_path),
+        search={"trials": 3, "steps": 2, "validation_size": 5},
+    )  # fmt: skip
+    cluster = FakeCluster()
+    monkeypatch.setattr(LoRAEfficiencyBenchmark, "finish", lambda self, language: None)
+    on_cluster(monkeypatch, cluster, config).run(executor="ray")
+    trials = set(cluster.given("trial"))
+    first = [cluster.log.index(("start", key)) for key in cluster.given("trial")[:2]]
+    assert max(first) < min(i for i, (verb, key) in enumerate(cluster.log)
+                            if verb == "end" and key in cluster.given())  # fmt: skip
+    in_flight, most = 0, 0
+    for verb, key in cluster.log:
+        if key in trials:
+            in_flight += 1 if verb == "start" else -1
+            most = max(most, in_flight)
+    assert most == 2, "one trial an arm at a time: the next follows from what they found"
+    rates = found_rates(config, Store(tmp_path).load_records())
+    assert rates is not None
+    trained = [request["cell"]["learning_rate"] for _, request, *_ in cluster.started
+               if request["do"] == "cell" and request["cell"]["kind"] == "train"]  # fmt: skip
+    assert sorted(trained) == sorted(rates.values())
+    assert len(cluster.given()) == len(set(cluster.given()))
+
+
+@pytest.mark.usefixtures("close_log")
+def test_interrupted_runs_end_what_is_in_flight(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    closed: list[bool] = []
+
+    class Stopping(FakeCluster):
+        def finished(self, timeout_seconds: float) -> list[tuple[str, Outcome]]:
+            if any(request["do"] == "cell" for _, request in self._waiting):
+                raise KeyboardInterrupt
+            return super().finished(timeout_seconds)
+
+        def close(self) -> None:
+            closed.append(True)
+
+    config = make_config(lora_configurations=ONE_ADAPTER, output_dir=str(tmp_path))
+    with pytest.raises(KeyboardInterrupt):
+        on_cluster(monkeypatch, Stopping(), config).run(executor="ray")
+    assert closed == [True]
+    assert Store(tmp_path).load_records() == []
+
+
+# ---- what cannot be -----------------------------------------------------------------------------
+
+
+def test_without_ray_one_line_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(ray_engine, "find_spec", lambda name: None)
+    out = tmp_path / "out"
+    with pytest.raises(ConfigError, match=r"pip install 'lora-efficiency-benchmark\[ray\]'"):
+        LoRAEfficiencyBenchmark(make_config(output_dir=str(out))).run(executor="ray")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("executor", ["slurm", "", "Ray"])
+def test_an_unknown_executor_is_refused(executor: str, tmp_path: Path) -> None:
+    config = make_config(output_dir=str(tmp_path / "out"))
+    with pytest.raises(ConfigError, match="must be local or ray"):
+        LoRAEfficiencyBenchmark(config).run(executor=executor)
+
+
+def test_addresses_of_another_protocol_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_engine, "require_ray", lambda: None)
+    with pytest.raises(ConfigError, match="auto or HOST:PORT"):
+        RayEngine("ray://head:10001").open()
+    monkeypatch.setenv("RAY_ADDRESS", "http://head:8265")
+    with pytest.raises(ConfigError, match="http://head:8265"):
+        RayEngine(None).open()
+
+
+# ---- on a node ----------------------------------------------------------------------------------
+
+
+class LauncherOnNode:
+    """Stands for the launcher on a node: keeps what its child would inherit."""
+
+    seen: dict[str, Any]
+
+    def __init__(self, *given: Any) -> None:
+        LauncherOnNode.seen = {"given": given}
+
+    def __enter__(self) -> LauncherOnNode:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def run(self, cell: Cell) -> CellRecord:
+        self.seen.update(folder=os.getcwd(), environment=dict(os.environ))
+        return record_of(cell)
+
+
+def test_a_child_on_a_node_inherits_what_the_caller_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(on_node, "LocalLauncher", LauncherOnNode)
+    monkeypatch.setattr(on_node.platform, "node", lambda: "node-7")
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "3")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    before, folder = dict(os.environ), os.getcwd()
+    request = {
+        "do": "cell", "cell": CELLS["train"].to_dict(), "time_limit_seconds": 60.0,
+        "tracking": None, "folder": str(tmp_path), "variables": {"LORA_BENCH_CACHE": "/c"},
+        "threads": 5,
+    }  # fmt: skip
+    found = CellRecord.from_dict(on_node.answer(request)["record"])
+    assert found.cell_id == CELLS["train"].id
+    assert found.environment["node"] == "node-7"
+    seen = LauncherOnNode.seen
+    assert seen["given"] == ("spawn", 60.0, None)
+    assert seen["folder"] == str(tmp_path.resolve())
+    for name, value in {
+        "OMP_NUM_THREADS": "5",
+        "LORA_BENCH_CACHE": "/c",
+        "CUDA_VISIBLE_DEVICES": "3",
+    }.items():
+        assert seen["environment"][name] == value
+    assert (dict(os.environ), os.getcwd()) == (before, folder)
+
+
+def test_a_child_that_does_not_start_is_a_failed_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(self: LauncherOnNode, cell: Cell) -> CellRecord:
+        raise LoraBenchError("the worker process did not start")
+
+    monkeypatch.setattr(on_node, "LocalLauncher", LauncherOnNode)
+    monkeypatch.setattr(LauncherOnNode, "run", run)
+    request = {
+        "do": "cell", "cell": CELLS["train"].to_dict(), "time_limit_seconds": None,
+        "tracking": None, "folder": "/no/such/folder", "variables": {}, "threads": 1,
+    }  # fmt: skip
+    found = CellRecord.from_dict(on_node.answer(request)["record"])
+    assert found.status == "failed"
+    assert found.error is not None
+    assert found.error["kind"] == "worker_died"
+    assert found.environment == {}, "a failure without an environment stays one"
+
+
+def test_a_node_says_which_path_it_does_not_see(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    request = {
+        "do": "check", "config": {}, "paths": ["here", "absent"], "folder": str(tmp_path),
+        "variables": {}, "threads": 1,
+    }  # fmt: skip
+    assert on_node.answer(request) == {"missing": "absent"}
+
+
+def test_keys_and_tokens_do_not_travel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    monkeypatch.setenv("HF_HOME", "/hub")
+    cluster = FakeCluster()
+    prepared(cluster)
+    (_, request, *_), *_ = cluster.started
+    assert request["variables"]["HF_HOME"] == "/hub"
+    assert "secret" not in str(request)
