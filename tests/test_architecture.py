@@ -16,12 +16,12 @@ PACKAGE = "lora_efficiency_benchmark"
 ROOT = Path(lora_efficiency_benchmark.__file__).parent
 ROW_NAMES = [
     "errors units language heavy_imports plain_text",
-    "yaml_io adapters claims config presets architectures gpus methods tracking",
+    "yaml_io adapters claims config presets architectures gpus methods tracking launching",
     "plan forecast",
     "results record_shape store search",
     "dataset models model_cache precision collate bf16_matmul training evaluation measure cell "
     "preflight inprocess doctor execution estimate structure counting foresight claim_scale "
-    "importing adapter_modules probes samples hub starting",
+    "importing adapter_modules probes samples hub starting ranks",
     "analysis",
     "report",
     "benchmark cli",

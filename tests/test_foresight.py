@@ -264,6 +264,16 @@ def test_what_cannot_be_expressed_has_a_reason(
     assert words in found["untraceable"]
 
 
+def test_the_memory_of_several_processes_is_not_predicted(
+    tiny_model_dir: Path, tmp_path: Path
+) -> None:
+    config = tiny_config(tiny_model_dir, tmp_path, launcher={"processes": 2})
+    (found,) = foresight.estimate_cells([cell_of(config, "memory")], foresight.plan_shape).values()
+    assert found == {
+        "untraceable": "launcher.processes 2: memory is predicted for one process only"
+    }
+
+
 @pytest.mark.parametrize(
     ("longest", "arguments", "words"),
     [

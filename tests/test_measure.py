@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from lora_efficiency_benchmark import ranks
 from lora_efficiency_benchmark.measure import environment, timing
+from lora_efficiency_benchmark.measure.memory import of_all_ranks
 from lora_efficiency_benchmark.measure.timing import StepTimer
 
 
@@ -63,6 +65,63 @@ def test_exclusive_means_that_the_others_left_cores_enough(
     timer.stop()
     assert timer.summary()["other_busy_cores"] == pytest.approx(others)
     assert timer.summary()["exclusive"] is exclusive
+
+
+def test_what_the_ranks_of_a_cell_use_is_no_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, cores=4, threads=2)
+    timer = StepTimer(on_accelerator=False)
+    timer.start()
+    clock.run(wall=10.0, own=20.0, others=20.0)  # the other rank
+    timer.stop()
+    assert timer.summary()["exclusive"] is True  # two of four cores are free for the others
+    summary = timer.summary([20.0, 19.0])
+    assert summary["cpu_seconds"] == 39.0
+    assert summary["other_busy_cores"] == pytest.approx(0.1)
+    assert summary["exclusive"] is True
+    timer.start()
+    clock.run(wall=10.0, own=20.0, others=40.0)  # the other rank, and a stranger
+    timer.stop()
+    assert timer.summary([40.0, 40.0])["exclusive"] is False, "four threads leave no core free"
+
+
+def test_the_memory_of_ranks_is_the_largest() -> None:
+    def block(peak: int, process: int, phase: str) -> dict[str, Any]:
+        return {
+            "peak_allocated_bytes": peak, "peak_reserved_bytes": None, "device_used_bytes": None,
+            "process_peak_bytes": process, "peak_phase": phase, "breakdown": None,
+        }  # fmt: skip
+
+    alone = block(5, 7, "backward")
+    assert of_all_ranks([alone]) == alone
+    found = of_all_ranks([block(5, 9, "backward"), block(6, 8, "optimizer")])
+    assert found["peak_phase"] == "optimizer"
+    assert [found[f"{name}_bytes"] for name in ("peak_allocated", "process_peak")] == [6, 9]
+    assert found["peak_reserved_bytes"] is None
+    assert [(r["rank"], r["peak_allocated_bytes"]) for r in found["ranks"]] == [(0, 5), (1, 6)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("in_step", [False, True])
+def test_ranks_share_everything(monkeypatch: pytest.MonkeyPatch, count: int, in_step: bool) -> None:
+    monkeypatch.setattr(ranks, "count", lambda: count)
+    shares = []
+    for number in range(count):
+        monkeypatch.setattr(ranks, "rank", lambda number=number: number)
+        shares.append(ranks.share(list("abcdefg"), in_step))
+    everything = sorted(item for share in shares for item in share)
+    assert set(everything) == set("abcdefg")
+    if in_step:
+        assert len({len(share) for share in shares}) == 1, "a divided model needs all ranks"
+    else:
+        assert everything == list("abcdefg")
+
+
+def test_a_process_on_its_own_is_rank_0_of_1() -> None:
+    assert (ranks.rank(), ranks.count(), ranks.gather("x")) == (0, 1, ["x"])
+    model = torch.nn.Linear(2, 2)
+    assert not ranks.is_sharded(model)
+    assert ranks.device_of(model) == torch.device("cpu")
+    assert ranks.whole(model.weight) is model.weight
 
 
 def test_an_accelerator_is_waited_for_before_the_clock_is_read(

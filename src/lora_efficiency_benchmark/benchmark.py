@@ -95,7 +95,7 @@ class LoRAEfficiencyBenchmark:
         the Ray cluster (default: ``launcher: {address: ...}``). Raises UserError for what the user
         can fix.
         """
-        _check_executor(executor)
+        _check_executor(executor, self.config.processes)
         tracking = parse_tracking(report_to, self.config.output_dir)
         claims = load_claims(self.config.claims)  # a wrong file should not wait for the last cell
         if fresh:
@@ -146,7 +146,8 @@ class LoRAEfficiencyBenchmark:
             address = address or self.config.launcher.get("address")
             before = _most_used_device(planned_records(self.config, records))
             return RayLauncher(address, seconds, tracking, before)
-        return LocalLauncher(self.config.launcher.get("isolation", "auto"), seconds, tracking)
+        isolation = self.config.launcher.get("isolation", "auto")
+        return LocalLauncher(isolation, seconds, tracking, self.config.processes)
 
     def _measure(
         self,
@@ -336,7 +337,7 @@ class LoRAEfficiencyBenchmark:
             )
         if (training_method == LORA) != (lora_config is not None):
             raise ConfigError(f"lora_config: {training_method} takes {lora_config!r}; see the docs")
-        one = self.config.to_dict()
+        one = {**self.config.to_dict(), "launcher": {}}  # this process alone
         if lora_config is not None:
             one["lora_configurations"] = [dict(lora_config)]
         cells = expand(load_config(one))
@@ -446,10 +447,15 @@ def _estimates(store: Store, tell: Callable[[str], None]) -> list[dict[str, Any]
         return []
 
 
-def _check_executor(executor: str) -> None:
-    """Raises ConfigError where it is unknown, or needs what is not installed."""
+def _check_executor(executor: str, processes: int) -> None:
+    """Raises ConfigError where it is unknown, needs what is not installed, or cannot do it."""
     if executor not in EXECUTORS:
         raise ConfigError(f"--executor {executor}: must be {' or '.join(EXECUTORS)}")
+    if executor == RAY and processes > 1:
+        raise ConfigError(
+            f"launcher.processes: {processes} processes a cell run on this machine only; "
+            "leave --executor ray out"
+        )
     if executor == RAY:
         require_ray()
 

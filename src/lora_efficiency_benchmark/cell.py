@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from . import bf16_matmul, models
+from . import bf16_matmul, models, ranks
 from .dataset import Document, Split, audit_overlap, load_split, token_statistics, tokenize
 from .errors import (
     CellError,
@@ -26,8 +26,9 @@ from .errors import (
     first_line,
 )
 from .evaluation import evaluate
+from .launching import DEEPSPEED
 from .measure.environment import accelerator_in_use, describe_environment
-from .measure.memory import MemoryTracker
+from .measure.memory import MemoryTracker, of_all_ranks
 from .plan import Cell
 from .probes import evaluate_probes
 from .results import FAILED, OK, CellRecord
@@ -112,7 +113,8 @@ class CellRun:
             )
             if cell.adapter is not None:
                 model = models.create_lora_model(model, cell.adapter)
-            model.to(self.device)
+            if not cell.sharded:  # accelerate divides a model before it moves the parts
+                model.to(self.device)
         self.adopt(model, tokenizer)
         self.record.model = {"display_name": models.display_name(cell.model_name)}
         return model
@@ -136,22 +138,24 @@ class CellRun:
 
     def memory_pass(self, model: Any, examples: list[dict[str, Any]]) -> None:
         """A few steps on the longest batch; only the memory figures are kept."""
-        longest = sorted(examples, key=lambda e: len(e["input_ids"]))[-self.cell.batch_size :]
+        cell = self.cell
+        longest = sorted(examples, key=lambda e: len(e["input_ids"]))[-cell.batch_size :]
         trackers: list[MemoryTracker] = []
 
         def around(prepared: Any) -> MemoryTracker:
-            trackers.append(MemoryTracker(prepared))
+            alone = cell.processes == 1  # what several processes exchange fits no category
+            trackers.append(MemoryTracker(prepared, attributed=alone, placed=not cell.sharded))
             return trackers[-1]
 
         with self.phase("train"):
             train(model, longest, self._settings(), self.pad, on_step=self._step, around=around)
         length = max(len(e["input_ids"]) for e in longest)
         self.record.memory = {
-            **trackers[0].result(),
-            "batch_size": self.cell.batch_size,  # of one forward pass
+            **of_all_ranks(ranks.gather(trackers[0].result())),
+            "batch_size": cell.batch_size,  # of one forward pass, all ranks together
             "sequence_length": length,
-            "tokens_per_step": self.cell.batch_size * length,
-            "steps": self.cell.training_steps,
+            "tokens_per_step": cell.batch_size * length,
+            "steps": cell.training_steps,
         }
 
     def trial_pass(
@@ -191,7 +195,8 @@ class CellRun:
                 on_step=self._step,
                 evaluate=evaluate_now,
             )
-        training["weights_moved"] = _share_moved(before, _sample(model))
+        if self.cell.strategy != DEEPSPEED:  # which keeps the weights in a form of its own
+            training["weights_moved"] = _share_moved(before, _sample(model))
         with self.phase("evaluate"):
             evaluation = evaluate(model, held_out, self.cell.precision, self.pad)
         self.record.evaluation = evaluation
@@ -202,11 +207,8 @@ class CellRun:
         self.record.training = training
         if not math.isfinite(evaluation["loss"]):
             raise DivergedCell(f"held-out loss is {evaluation['loss']}; lower the learning rate")
-        with self.phase("save"):
-            try:
-                self.record.saved = _saved_size(model)
-            except OSError:  # a full disk costs the size on disk, not the finished training
-                traceback.print_exc()
+        if ranks.rank() == 0 and not self.cell.sharded:  # no rank holds all of a divided model
+            self._save(model)
         self.probe_and_sample(model)
 
     def probe_and_sample(self, model: Any) -> None:
@@ -223,7 +225,7 @@ class CellRun:
                     )
                 except Exception:  # the finished training is worth more
                     traceback.print_exc()
-        if cell.samples:
+        if cell.samples and ranks.rank() == 0 and not cell.sharded:
             with self.phase("samples", shown="evaluate"):
                 try:
                     self.record.samples = generate_samples(
@@ -238,6 +240,13 @@ class CellRun:
         self.record.add_wall_seconds(time.perf_counter() - self.began)
         self.record.ended_at = _now()
         return self.record
+
+    def _save(self, model: Any) -> None:
+        with self.phase("save"):
+            try:
+                self.record.saved = _saved_size(model)
+            except OSError:  # a full disk costs the size on disk, not the finished training
+                traceback.print_exc()
 
     def _settings(self) -> TrainSettings:
         plain = settings_of(self.cell, on_accelerator=self.device != "cpu")
@@ -359,12 +368,13 @@ def _sample(model: Any) -> list[torch.Tensor]:
     """An evenly spaced sample of the trainable weights, copied."""
     trainable = [p for p in model.parameters() if p.requires_grad]
     stride = max(1, sum(p.numel() for p in trainable) // _SAMPLE)
-    return [p.detach().flatten()[::stride].clone() for p in trainable]
+    return [ranks.whole(p.detach()).flatten()[::stride].clone() for p in trainable]
 
 
 def _share_moved(before: list[torch.Tensor], after: list[torch.Tensor]) -> float:
     """Share of sampled weights whose stored value changed (low precision can lose every update)."""
-    moved = sum(int((a != b).sum()) for a, b in zip(before, after, strict=True))
+    pairs = zip(before, after, strict=True)
+    moved = sum(int((a != b.to(a.device)).sum()) for a, b in pairs)
     return moved / sum(a.numel() for a in before)
 
 

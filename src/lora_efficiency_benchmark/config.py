@@ -15,6 +15,7 @@ from typing import Any
 
 from .adapters import AdapterSettings, parse_adapter
 from .errors import ConfigError
+from .launching import check_launcher, check_shares
 from .plain_text import is_plain, shown
 from .yaml_io import dump_yaml, load_yaml_file, parse_yaml, preset_path
 
@@ -90,7 +91,7 @@ class LoRABenchmarkConfig:
     eval_steps: int = 50  # evaluate every so many steps; the last step always
     output_dir: str = "lora_benchmark_results"
     max_length: int = 128  # tokens; longer texts are cut
-    batch_size: int = 4  # texts per optimizer step and device
+    batch_size: int = 4  # texts per forward pass, of all processes together
     learning_rate: float | None = (
         None  # one shared rate for all arms; unfair, so it is warned about
     )
@@ -103,7 +104,7 @@ class LoRABenchmarkConfig:
     evaluation_size: int = 200  # held-out texts
     trainer_args: dict[str, Any] = field(default_factory=dict)  # to TrainingArguments, all arms
     claims: str = "paper-r5"  # preset name or YAML file
-    launcher: dict[str, Any] = field(default_factory=dict)  # {isolation: auto|fork|spawn, address}
+    launcher: dict[str, Any] = field(default_factory=dict)  # how cells are started: ``launching``
     time_limit_minutes: float | None = None  # per cell
     trust_remote_code: bool = False  # never on unless asked
     allow_pickle: bool = False  # read pytorch_model.bin where a model has no safetensors
@@ -129,6 +130,17 @@ class LoRABenchmarkConfig:
     def searched(self) -> Search | None:
         """Settings of the search for learning rates; None where the rates are given."""
         return _search(self) if self.learning_rates == SEARCH else None
+
+    @property
+    def processes(self) -> int:
+        """Processes that train a cell together."""
+        return int(self.launcher.get("processes", 1))
+
+    @property
+    def accelerate(self) -> dict[str, Any] | None:
+        """Settings of accelerate for several processes; None for plain data parallelism."""
+        found: dict[str, Any] | None = self.launcher.get("accelerate_config")
+        return found
 
     @property
     def as_practised(self) -> bool:
@@ -290,14 +302,8 @@ def _check(c: LoRABenchmarkConfig) -> None:
     prompts = isinstance(c.samples, list) and all(_text(prompt) for prompt in c.samples)
     _require(prompts, "samples", "a list of prompts: texts that are not empty; [] for none", c)
     _require(len(set(c.samples)) == len(c.samples), "samples", "distinct prompts", c)
-    _require(isinstance(c.launcher, Mapping), "launcher", "a mapping", c)
-    isolation = c.launcher.get("isolation", "auto")
-    address = c.launcher.get("address", "auto")  # of a Ray cluster; used with --executor ray
-    _require(
-        isolation in ("auto", "fork", "spawn") and _name(address)
-        and set(c.launcher) <= {"isolation", "address"}, "launcher",
-        "{isolation: auto|fork|spawn, address: auto or HOST:PORT}", c,
-    )  # fmt: skip
+    c.launcher = check_launcher(c.launcher)
+    check_shares(c.processes, c.batch_size, c.trainer_args)
 
 
 def _check_rates(c: LoRABenchmarkConfig) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from . import ranks
 from .collate import pad_batch
 from .dataset.tokens import IGNORED
 from .precision import autocast
@@ -24,25 +25,26 @@ def evaluate(
     """Cross-entropy on tokenised examples, each document on its own.
 
     ``loss`` is total nats over all trained tokens, ``perplexity`` its exponential; ``documents``
-    keeps the order of ``examples``. Batches are made of documents of similar length.
+    keeps the order of ``examples``. Batches are made of documents of similar length. Several ranks
+    share the batches, which are the same as for one; each gets the whole result.
     """
     order = sorted(range(len(examples)), key=lambda i: len(examples[i]["input_ids"]))
-    documents: list[dict[str, Any]] = [{} for _ in examples]
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    scored: dict[int, dict[str, Any]] = {}  # by document: what is done twice counts once
     was_training = model.training
     model.eval()
-    device = next(model.parameters()).device
-    with torch.inference_mode(), autocast(precision, device.type):
-        for start in range(0, len(order), batch_size):
-            indices = order[start : start + batch_size]
+    device, sharded = ranks.device_of(model), ranks.is_sharded(model)
+    # FSDP2 keeps what it gathers, and training must not meet an inference tensor
+    without_gradients = torch.no_grad() if sharded else torch.inference_mode()
+    with without_gradients, autocast(precision, device.type):
+        for indices in ranks.share(batches, in_step=sharded):
             batch = pad_batch([examples[i] for i in indices], pad_token_id)
             for i, nats, tokens in zip(indices, *_losses(model, batch, device), strict=True):
-                documents[i] = {
-                    "nats": nats,
-                    "tokens": tokens,
-                    "raw_bytes": examples[i]["raw_bytes"],
-                }
+                raw_bytes = examples[i]["raw_bytes"]
+                scored[i] = {"nats": nats, "tokens": tokens, "raw_bytes": raw_bytes}
     model.train(was_training)
-    return summarise(documents)
+    everything = {i: row for part in ranks.gather(scored) for i, row in part.items()}
+    return summarise([everything[i] for i in range(len(examples))])
 
 
 def summarise(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:

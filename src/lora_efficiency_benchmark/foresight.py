@@ -130,6 +130,10 @@ def load_tokenizer(model_name: str, trust_remote_code: bool) -> Any:
 
 def options_of(cell: Cell, shape: Shape, device: str, arch: str | None) -> EstimateOptions:
     """A cell's step as options. Raises LoraBenchError where they cannot express it."""
+    if cell.processes > 1:
+        raise LoraBenchError(
+            f"launcher.processes {cell.processes}: memory is predicted for one process only"
+        )
     arguments = {k: v for k, v in cell.trainer_args.items() if v is not None and v is not False}
     _refuse_unknown(arguments)
     optimizer = str(arguments.get("optim", "adamw_torch"))

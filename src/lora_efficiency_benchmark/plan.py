@@ -19,6 +19,7 @@ from typing import Any
 
 from .adapters import AdapterSettings
 from .config import LoRABenchmarkConfig
+from .launching import DEEPSPEED, FSDP2, MAX_PROCESSES, STRATEGIES, strategy_of
 from .plain_text import shown
 
 FULL = "full_finetuning"
@@ -30,7 +31,7 @@ PROBES_EDITION = 1  # of the texts in presets/probes: other texts are other cell
 SEARCH_SEED = 1_000_003  # data order of the trials, which is that of no run
 _COUNTS = (
     "dataset_size", "evaluation_size", "seed", "training_steps", "eval_steps", "max_length",
-    "batch_size", "validation_size", "probes",
+    "batch_size", "validation_size", "probes", "processes",
 )  # fmt: skip
 _SLUG_LENGTH = 60  # the id is a file name, and a label may list any number of modules
 
@@ -60,6 +61,18 @@ class Cell:
     probes: int = 0  # edition of the probe texts that are evaluated, 0 for none
     samples: tuple[str, ...] = ()  # prompts to continue
     allow_pickle: bool = False  # weights may come from pytorch_model.bin
+    processes: int = 1  # that train together, each on a share of the batch
+    accelerate: dict[str, Any] | None = None  # settings of accelerate; None for plain DDP
+
+    @property
+    def strategy(self) -> str:
+        """How processes share the model: ``ddp``, ``fsdp2`` or ``deepspeed``; empty for one."""
+        return strategy_of(self.processes, self.accelerate)
+
+    @property
+    def sharded(self) -> bool:
+        """True where accelerate places and divides the model, so that nobody else may move it."""
+        return self.strategy in (FSDP2, DEEPSPEED)
 
     @property
     def label(self) -> str:
@@ -80,8 +93,10 @@ class Cell:
         """Plain data; ``from_dict`` restores it."""
         values = asdict(self)
         values["adapter"] = self.adapter.to_dict() if self.adapter else None
-        for name in ("validation_size", "probes", "samples", "allow_pickle"):
-            if not values[name]:  # a cell without has the id it always had
+        if self.processes == 1:  # a cell without what came later has the id it always had
+            del values["processes"]
+        for name in ("validation_size", "probes", "samples", "allow_pickle", "accelerate"):
+            if not values[name]:
                 del values[name]
         return values
 
@@ -123,6 +138,8 @@ def _cell_problem(cell: Cell) -> str | None:
         bounded = kind is not int or (isinstance(value, int) and 0 <= value < 1 << 63)
         if not bounded or type(value) is not kind:
             return f"cell.{name} is {shown(value)}"
+    if not _can_launch(cell):
+        return f"cell.processes is {cell.processes}, with accelerate {shown(cell.accelerate)}"
     rate = cell.learning_rate
     if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float)):
         return f"cell.learning_rate is {shown(rate)}"
@@ -131,6 +148,15 @@ def _cell_problem(cell: Cell) -> str | None:
     if (cell.training_method == LORA) != (cell.adapter is not None):
         return "cell.adapter does not go with cell.training_method"
     return None
+
+
+def _can_launch(cell: Cell) -> bool:
+    if not 1 <= cell.processes <= MAX_PROCESSES:
+        return False
+    if cell.accelerate is None:
+        return True
+    known = isinstance(cell.accelerate, dict) and cell.processes > 1
+    return known and str(cell.accelerate.get("distributed_type")) in STRATEGIES
 
 
 def expand(config: LoRABenchmarkConfig, rates: Mapping[str, float] | None = None) -> list[Cell]:
@@ -225,4 +251,6 @@ def _cell(
         probes=PROBES_EDITION if config.probes and scored else 0,
         samples=tuple(config.samples) if scored and seed == 0 else (),
         allow_pickle=config.allow_pickle,
+        processes=1 if base else config.processes,  # nothing is trained in a base cell
+        accelerate=None if base else config.accelerate,
     )

@@ -6,15 +6,19 @@ two whatever the model's size.
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
+
+import torch
 
 from . import bf16_matmul, models
 from .adapter_modules import check_adapter
 from .config import LoRABenchmarkConfig
 from .dataset import load_split
 from .errors import ConfigError
+from .launching import DDP, DEEPSPEED
 from .measure.environment import accelerator_in_use, describe_environment
-from .plan import expand
+from .plan import Cell, expand
 from .structure import load_model_structure
 from .training import settings_of, training_arguments
 
@@ -41,6 +45,7 @@ def _preflight(config: LoRABenchmarkConfig) -> dict[str, Any]:
     _check_length(config, model)
     on_accelerator = accelerator_in_use()
     trained = next(cell for cell in expand(config) if cell.kind == "train")
+    _check_processes(trained, on_accelerator)
     training_arguments(settings_of(trained, on_accelerator), config.output_dir)
     load_split(
         config.dataset,
@@ -56,6 +61,27 @@ def _preflight(config: LoRABenchmarkConfig) -> dict[str, Any]:
         "parameters": models.count(model).total,
         "environment": describe_environment(bf16_matmul.prepare(device)),
     }
+
+
+def _check_processes(cell: Cell, on_accelerator: bool) -> None:
+    """Whether this machine has what several processes need."""
+    count = torch.cuda.device_count() if on_accelerator else cell.processes
+    if cell.processes > 1 and count < cell.processes:
+        raise ConfigError(
+            f"launcher.processes: is {cell.processes}, and {count} devices are visible; lower it, "
+            "or set CUDA_VISIBLE_DEVICES"
+        )
+    if cell.strategy in ("", DDP):
+        return
+    if not on_accelerator:  # accelerate would train plain copies without a word
+        raise ConfigError(
+            f"launcher.accelerate_config: {cell.strategy} needs accelerators, and cells run on the "
+            "CPU here; leave it out"
+        )
+    if cell.strategy == DEEPSPEED and importlib.util.find_spec("deepspeed") is None:
+        raise ConfigError(
+            "launcher.accelerate_config: deepspeed is not installed; pip install deepspeed"
+        )
 
 
 def _check_length(config: LoRABenchmarkConfig, model: Any) -> None:

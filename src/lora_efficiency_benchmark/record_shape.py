@@ -44,6 +44,7 @@ _SHAPE: dict[str, Any] = {
         "end_of_step_allocated_bytes": _NUMBER, "source": _TEXT, "peak_phase": _TEXT,
         "breakdown": {_ANY: _NUMBER}, "batch_size": _NUMBER, "sequence_length": _NUMBER,
         "tokens_per_step": _NUMBER, "steps": _NUMBER, "scope": _TEXT,
+        "ranks": [{"rank": _WHOLE, "peak_allocated_bytes": _NUMBER}],
     },
     "training": {
         "steps": _NUMBER, "train_seconds": _NUMBER, "step_seconds": [_NUMBER], "tokens": _NUMBER,

@@ -20,9 +20,10 @@ from typing import Any
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from . import ranks
 from .collate import pad_batch
 from .dataset.tokens import IGNORED
-from .errors import ConfigError, DivergedCell
+from .errors import ConfigError, DivergedCell, LoraBenchError
 from .measure.timing import StepTimer
 from .plan import Cell
 from .precision import trainer_flags
@@ -36,7 +37,7 @@ class TrainSettings:
     """What every arm shares, and its learning rate."""
 
     steps: int  # optimizer steps
-    batch_size: int  # texts per forward pass
+    batch_size: int  # texts per forward pass, of all processes together
     learning_rate: float
     precision: str
     seed: int
@@ -46,6 +47,12 @@ class TrainSettings:
     report_to: str | None = None  # a service, or none; None leaves it to ``trainer_args``
     report_folder: str | None = None  # where TensorBoard's events go
     run_name: str | None = None  # what the service calls the run
+    processes: int = 1  # that share each batch
+
+    @property
+    def own_batch_size(self) -> int:
+        """Texts per forward pass of one process."""
+        return self.batch_size // self.processes
 
 
 def settings_of(cell: Cell, on_accelerator: bool) -> TrainSettings:
@@ -60,6 +67,7 @@ def settings_of(cell: Cell, on_accelerator: bool) -> TrainSettings:
         eval_steps=cell.eval_steps,
         on_accelerator=on_accelerator,
         trainer_args=cell.trainer_args,
+        processes=cell.processes,
     )
 
 
@@ -78,7 +86,7 @@ def training_arguments(settings: TrainSettings, output_dir: str) -> TrainingArgu
     owned = {
         "output_dir": output_dir,
         "max_steps": settings.steps,
-        "per_device_train_batch_size": settings.batch_size,
+        "per_device_train_batch_size": settings.own_batch_size,
         "learning_rate": settings.learning_rate,
         "seed": settings.seed,
         "eval_strategy": "no",
@@ -87,14 +95,17 @@ def training_arguments(settings: TrainSettings, output_dir: str) -> TrainingArgu
         **trainer_flags(settings.precision),
         **_reporting(settings),
     }
+    if settings.processes > 1:  # a mean over the tokens of all ranks, as one process takes it
+        owned["average_tokens_across_devices"] = True
     try:
         arguments = TrainingArguments(**{**defaults, **settings.trainer_args, **owned})
     except (TypeError, ValueError, ImportError) as error:
         first = str(error).strip().splitlines()[0]
         raise ConfigError(f"trainer_args: TrainingArguments refuses them ({first})") from None
-    if arguments.n_gpu > 1:  # the Trainer would multiply the batch by the number of devices
+    if arguments.n_gpu > 1 and settings.processes == 1:  # the Trainer would multiply the batch
         raise ConfigError(
-            f"{arguments.n_gpu} devices are visible; one is used: set CUDA_VISIBLE_DEVICES=0"
+            f"{arguments.n_gpu} devices are visible; one is used: set CUDA_VISIBLE_DEVICES=0, or "
+            f"use them with launcher.processes={arguments.n_gpu}"
         )
     return arguments
 
@@ -140,20 +151,36 @@ def train(
                 train_dataset=[examples[i] for i in order],
                 data_collator=lambda rows: pad_batch(rows, pad_token_id),
             )
+            _check_ranks(trainer, settings)
+            ranks.seed_noise(settings.seed)
             trainer.remove_callback(PrinterCallback)  # progress is ours, on_step
             # First in line: the clock stops before anybody else is told that a step has ended.
             trainer.callback_handler.callbacks.insert(0, watch)
             with around(model):
                 trainer.train()
     return {
-        **timer.summary(),
-        **_data_facts(examples, order, settings.batch_size),
+        **timer.summary(ranks.gather(timer.cpu_seconds)),
+        **_data_facts(examples, order, settings.own_batch_size),
         "tokens_per_second": _tokens(examples, order) / timer.train_seconds,
         "loss_curve": watch.losses,
         "evaluation_curve": watch.evaluations,
         "learning_rate": settings.learning_rate,
         "report_to": list(arguments.report_to),
     }
+
+
+def _check_ranks(trainer: Any, settings: TrainSettings) -> None:
+    """Whether a step of several ranks is that of one. Raises LoraBenchError."""
+    if trainer.args.world_size != settings.processes:
+        raise LoraBenchError(
+            f"launcher.processes: {settings.processes} were asked for, "
+            f"{trainer.args.world_size} take part"
+        )
+    if settings.processes > 1 and not trainer.model_accepts_loss_kwargs:
+        raise LoraBenchError(
+            "launcher.processes: this model takes the mean of its loss by itself, so that several "
+            "processes would not train on the same loss as one; use one process"
+        )
 
 
 class OrderedTrainer(Trainer):

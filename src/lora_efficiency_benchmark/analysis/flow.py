@@ -144,10 +144,12 @@ def _settings(selection: Selection, comparison: Comparison) -> dict[str, Any]:
         for name, group in arms.items()
     }
     trained = [a for a in (*comparison.full, *comparison.lora) if a.train]
+    one = {"processes": 1, "accelerate": None}  # nothing to tell
+    shared = {k: v for k, v in selection.settings.items() if k not in one or v != one[k]}
     return {
         "model": _model(selection.records),
         **({"base_model": _model(selection.reference)} if selection.reference else {}),
-        **selection.settings,
+        **shared,
         "dataset_sizes": sorted({arm.dataset_size for arm in trained}),
         "seeds": sorted({seed for arm in trained for seed in arm.train}),
         "precision": {name: "/".join(values) for name, values in precision.items() if values},

@@ -16,13 +16,12 @@ from ..plan import FULL, LORA
 from ..results import OK, CellRecord
 
 _SHARED = ("model_name", "max_length")
+_STEP = ("dataset", "batch_size", "trainer_args", "processes", "accelerate")
 _FIELDS = {
     "base": (*_SHARED, "dataset", "evaluation_size"),
-    "memory": (*_SHARED, "dataset", "batch_size", "trainer_args"),
-    "trial": (*_SHARED, "dataset", "batch_size", "trainer_args"),
-    "train": (
-        *_SHARED, "dataset", "batch_size", "trainer_args", "evaluation_size", "training_steps",
-    ),
+    "memory": (*_SHARED, *_STEP),
+    "trial": (*_SHARED, *_STEP),
+    "train": (*_SHARED, *_STEP, "evaluation_size", "training_steps"),
 }  # fmt: skip
 """Settings, by kind of cell, that every compared arm must share."""
 

@@ -55,8 +55,8 @@ def plan(
     seconds, peaks = [forecast_seconds(cell) for cell in cells], _estimated_peaks(cells, language)
     if as_json:
         rows = [
-            {"id": cell.id, "label": cell.label, **cell.to_dict(), "forecast_seconds": value,
-             "estimated_peak_bytes": peak}
+            {"id": cell.id, "label": cell.label, "processes": cell.processes, **cell.to_dict(),
+             "forecast_seconds": value, "estimated_peak_bytes": peak}
             for cell, value, peak in zip(cells, seconds, peaks, strict=True)
         ]  # fmt: skip
         print_json({"cells": rows, "forecast_seconds": sum(seconds), "speed": reference_speed()})
@@ -90,8 +90,14 @@ def _text(line: _Line, several: bool, language: str) -> str:
     return (
         f"{cell.kind:7} {name}{cell.label:18} {cell.reading:12} {cell.precision:9} "
         f"n={cell.dataset_size:<6} {which:9}  {format_duration(line.seconds):>8}"
-        f"  {_estimated(line.peak, language)}".rstrip()
+        f"  {_estimated(line.peak, language)}{_processes(cell, language)}".rstrip()
     )
+
+
+def _processes(cell: Cell, language: str) -> str:
+    if cell.processes == 1:
+        return ""
+    return f"{cell.processes} プロセス" if language == "ja" else f"{cell.processes} processes"
 
 
 def _print_total(count: int, seconds: float, language: str) -> None:

@@ -9,31 +9,30 @@ import json
 import logging
 import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from ..config import LoRABenchmarkConfig
-from ..errors import LoraBenchError, OutOfMemoryCell, TimeLimitCell, UserError, WorkerDied
+from ..errors import LoraBenchError, UserError
 from ..plain_text import one_line
 from ..plan import Cell
 from ..results import CellRecord
 from ..tracking import Tracking
 from ..units import GIB, MIB
+from .endings import LAST, death, kill, kill_group, oom_kills, out_of_time
+from .group import RankGroup
 from .launching import EstimateOf, EventHook
 
-_LAST = ("record", "checked", "estimated", "user_error", "error")
 _GRACE_SECONDS = 5.0
 _ESTIMATE_SECONDS = 900.0  # a trace that hangs ends here
-ONE_DEVICE = {"CUDA_VISIBLE_DEVICES": "0"}  # ROCm reads it too; several devices are refused
+ONE_DEVICE = {"CUDA_VISIBLE_DEVICES": "0"}  # ROCm reads it too; for cells of one process
 # Let the C library keep freed memory and let torch ask for huge pages, as far as the user has not
 # said otherwise: by default every large tensor is mapped, zeroed page by page and unmapped again,
 # which costs a step of full fine-tuning a quarter of its time on a small machine. Nothing that is
@@ -58,10 +57,14 @@ class LocalLauncher:
         isolation: str = "auto",
         time_limit_seconds: float | None = None,
         tracking: Tracking | None = None,
+        processes: int = 1,
     ) -> None:
+        """``processes``: the most that a cell has; with several, all devices stay visible."""
         self._asked, self._tracking = isolation, tracking
         self._limit = time_limit_seconds
+        self._visible = ONE_DEVICE if processes == 1 else {}
         self._worker: _Worker | None = None
+        self._threads: int | None = None  # of a cell in one process
 
     def __enter__(self) -> LocalLauncher:
         return self
@@ -105,7 +108,8 @@ class LocalLauncher:
         request: dict[str, Any] = {"cell": cell.to_dict()}
         if self._tracking is not None:
             request["tracking"] = self._tracking.to_dict()
-        answer = self._ask(request, on_event, self._limit)
+        ask = self._ask if cell.processes == 1 else self._ask_ranks
+        answer = ask(request, on_event, self._limit)
         if answer["event"] == "record":
             record = CellRecord.from_dict(answer["record"])
             record.add_wall_seconds(time.perf_counter() - start)
@@ -129,9 +133,7 @@ class LocalLauncher:
         self, request: dict[str, Any], on_event: EventHook, limit: float | None
     ) -> dict[str, Any]:
         """Send one request; the event that ends it. A dead worker is replaced at the next call."""
-        if self._worker is None:
-            self._worker = _Worker(self._asked)
-        worker = self._worker
+        worker = self._started()
         try:
             answer = worker.ask(request, on_event, limit)
         except BaseException:  # Ctrl-C included: no process outlives its question
@@ -140,6 +142,31 @@ class LocalLauncher:
         if worker.isolation == "spawn" or not worker.alive():
             self._drop_worker()
         return answer
+
+    def _ask_ranks(
+        self, request: dict[str, Any], on_event: EventHook, limit: float | None
+    ) -> dict[str, Any]:
+        """The same of processes that train together; they share the threads of one."""
+        cell = request["cell"]
+        if self._threads is None:
+            self._started()
+        assert self._threads is not None
+        request["threads"] = self._threads
+        group = RankGroup(request, cell["processes"], cell.get("accelerate"), self._environment())
+        try:
+            return group.ask(on_event, limit)
+        finally:
+            group.close()
+
+    def _started(self) -> _Worker:
+        if self._worker is None:
+            self._worker = _Worker(self._asked, self._environment())
+            self._threads = self._worker.threads
+        return self._worker
+
+    def _environment(self) -> dict[str, str]:
+        """Variables of every child; what the caller has set comes last."""
+        return {**KEEP_MEMORY, **self._visible, **os.environ}
 
     def _drop_worker(self) -> None:
         if self._worker is not None:
@@ -150,7 +177,7 @@ class LocalLauncher:
 class _Worker:
     """One child process and the threads that read it."""
 
-    def __init__(self, isolation: str) -> None:
+    def __init__(self, isolation: str, environment: Mapping[str, str]) -> None:
         self.isolation = isolation
         self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._last_lines: deque[str] = deque(maxlen=3)
@@ -163,7 +190,7 @@ class _Worker:
             text=True,
             encoding="utf-8",
             errors="replace",
-            env={**ONE_DEVICE, **KEEP_MEMORY, **os.environ},
+            env=dict(environment),
             start_new_session=True,  # Ctrl-C reaches the parent only, which then ends the child
         )
         for target in (self._read_events, self._read_log):
@@ -172,7 +199,7 @@ class _Worker:
         if ready is None or ready["event"] != "ready":
             self.close()
             raise LoraBenchError(f"the worker process did not start{self._why()}")
-        self.isolation = ready["isolation"]
+        self.isolation, self.threads = ready["isolation"], int(ready["threads"])
         if self.isolation == "fork" and ready["device"] != "cpu":
             self.close()
             raise UserError("launcher.isolation: fork works on a CPU only; use auto or spawn")
@@ -186,7 +213,7 @@ class _Worker:
     ) -> dict[str, Any]:
         """Send a request and follow its events to the one that ends it."""
         deadline = None if limit is None else time.monotonic() + limit
-        killed_before = _oom_kills()
+        killed_before = oom_kills()
         pid: int | None = None
         answer: dict[str, Any] | None = None
         self._send(request)
@@ -195,14 +222,13 @@ class _Worker:
                 event = self._next(deadline)
             except queue.Empty:
                 self.close(pid)
-                limit_text = f"{(limit or 0) / 60:g} min"
-                return _failure(TimeLimitCell.kind, f"did not end within {limit_text}; stopped")
+                return out_of_time(limit)
             if event is None or event["event"] == "ended":
                 code = self._process.wait() if event is None else event["code"]
-                return answer or self._death(code, killed_before)
+                return answer or death(code, killed_before, self._why())
             if event["event"] == "started":
                 pid = event["pid"]
-            elif event["event"] in _LAST:
+            elif event["event"] in LAST:
                 answer = event
                 deadline = None
             else:
@@ -212,11 +238,8 @@ class _Worker:
         """End the child and everything it started."""
         for target in (pid, self._process.pid):
             if target is not None:
-                _kill(target)
-        try:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
+                kill(target)
+        kill_group(self._process.pid)
         try:
             self._process.wait(_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -260,38 +283,5 @@ class _Worker:
         except ValueError:
             pass
 
-    def _death(self, code: int, killed_before: int | None) -> dict[str, Any]:
-        killed_after = _oom_kills()
-        counted = killed_before is not None and killed_after is not None
-        if code == -signal.SIGKILL and counted and killed_after > killed_before:  # type: ignore[operator]
-            return _failure(OutOfMemoryCell.kind, "the system killed the process for memory")
-        if code < 0:
-            name = signal.Signals(-code).name
-            hint = "; the system does so when memory runs out" if -code == signal.SIGKILL else ""
-            return _failure(WorkerDied.kind, f"the process was killed by {name}{hint}")
-        return _failure(WorkerDied.kind, f"the process ended with code {code}{self._why()}")
-
     def _why(self) -> str:
         return f" ({self._last_lines[-1][:200]})" if self._last_lines else ""
-
-
-def _failure(kind: str, message: str) -> dict[str, Any]:
-    return {"event": "error", "kind": kind, "message": message}
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
-
-
-def _oom_kills() -> int | None:
-    """Processes the kernel has killed for memory since boot (Linux), else None."""
-    try:
-        for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    except OSError:
-        pass
-    return None

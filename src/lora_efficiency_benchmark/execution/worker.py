@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import LoraBenchError, UserError
@@ -60,13 +61,15 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     started = time.perf_counter()
     with without_collection():
-        _quiet_libraries()
+        quiet_libraries()
         from .. import cell  # noqa: F401  (the imports that every cell shares)
+    import torch
+
     from ..measure.environment import accelerator_in_use
 
     accelerator = accelerator_in_use()
     if accelerator:
-        _repeat_exactly()
+        repeat_exactly()
     if isolation == "auto":
         isolation = "spawn" if accelerator else "fork"
     channel.send(
@@ -74,6 +77,7 @@ def main() -> None:
             "event": "ready",
             "isolation": isolation,
             "device": "accelerator" if accelerator else "cpu",
+            "threads": torch.get_num_threads(),
             "import_seconds": time.perf_counter() - started,
         }
     )
@@ -81,7 +85,7 @@ def main() -> None:
         if isolation == "spawn":
             channel.send({"event": "started", "pid": os.getpid()})
             threading.Thread(target=_end_with_parent, args=(channel,), daemon=True).start()
-            _answer(request, channel)
+            answer(lambda: _result(request, channel), channel.send)
             return
         _fork(request, channel)
 
@@ -98,7 +102,7 @@ def _fork(request: dict[str, Any], channel: Channel) -> None:
     if pid == 0:
         code = 1
         try:
-            _answer(request, channel)
+            answer(lambda: _result(request, channel), channel.send)
             code = 0
         finally:
             sys.stderr.flush()
@@ -115,18 +119,18 @@ def _fork(request: dict[str, Any], channel: Channel) -> None:
             os._exit(1)
 
 
-def _answer(request: dict[str, Any], channel: Channel) -> None:
+def answer(result: Callable[[], dict[str, Any]], send: Callable[[dict[str, Any]], None]) -> None:
     """Do what is asked; the last event is its result, ``user_error`` or ``error``."""
     try:
-        channel.send(_result(request, channel))
+        send(result())
     except UserError as error:
-        channel.send({"event": "user_error", "message": str(error)})
+        send({"event": "user_error", "message": str(error)})
     except LoraBenchError as error:
-        channel.send({"event": "error", "message": str(error)})
+        send({"event": "error", "message": str(error)})
     except Exception as error:  # a defect, or a library's surprise: told, never silent
         traceback.print_exc()
         first = (str(error).strip().splitlines() or [""])[0]
-        channel.send({"event": "error", "message": f"{type(error).__name__}: {first}"[:300]})
+        send({"event": "error", "message": f"{type(error).__name__}: {first}"[:300]})
 
 
 def _result(request: dict[str, Any], channel: Channel) -> dict[str, Any]:
@@ -154,7 +158,7 @@ def _result(request: dict[str, Any], channel: Channel) -> dict[str, Any]:
     return {"event": "record", "record": record.to_dict()}
 
 
-def _repeat_exactly() -> None:
+def repeat_exactly() -> None:
     """Deterministic kernels on an accelerator, where there are any: the same seed, the same bits.
 
     The workspace setting is what cuBLAS needs for it (CUDA toolkit documentation, "Results
@@ -167,7 +171,7 @@ def _repeat_exactly() -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-def _quiet_libraries() -> None:
+def quiet_libraries() -> None:
     """Progress bars of libraries would only fill the log."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

@@ -12,6 +12,7 @@ down, which is why timing and quality are measured elsewhere.
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -43,9 +44,14 @@ _HISTORY_ENTRIES = 2_000_000
 class MemoryTracker:
     """``with MemoryTracker(model) as tracker: train(...)``, then ``tracker.result()``."""
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self._device = next(model.parameters()).device
+    def __init__(self, model: Any, attributed: bool = True, placed: bool = True) -> None:
+        """``attributed``: take the breakdown too.
+
+        ``placed``: the model is where it trains. Otherwise it is divided and moved before the first
+        step; what that takes for a moment belongs to loading, and the peak counts from that step.
+        """
+        self._model, self._attributed, self._placed = model, attributed, placed
+        self._device = next(model.parameters()).device if placed else _accelerator()
         self._marks: list[Mark] = []
         self._logits_sizes: set[int] = set()
         self._stack = ExitStack()
@@ -57,7 +63,7 @@ class MemoryTracker:
         self._weights, self._adapter = _parameter_bytes(self._model)
         reset_process_peak()
         hooks = [
-            self._model.register_forward_pre_hook(lambda *_: self._mark(FORWARD)),
+            self._model.register_forward_pre_hook(self._before_forward),
             self._model.register_forward_hook(self._after_forward),
             register_optimizer_step_pre_hook(lambda *_: self._mark(OPTIMIZER, self._gradients())),
             register_optimizer_step_post_hook(self._after_optimizer),
@@ -74,7 +80,7 @@ class MemoryTracker:
             torch.accelerator.empty_cache()
             torch.accelerator.reset_peak_memory_stats()
             self._baseline = torch.accelerator.memory_allocated()
-            if self._device.type == "cuda":
+            if self._device.type == "cuda" and self._attributed:
                 torch.cuda.memory._record_memory_history(max_entries=_HISTORY_ENTRIES)
         self._mark(BETWEEN)
         return self
@@ -112,6 +118,12 @@ class MemoryTracker:
                 pass
         self._marks.append(Mark(time_ns(), phase, tags or {}, step_end))
 
+    def _before_forward(self, *_: Any) -> None:
+        if not self._placed:
+            self._placed = True
+            torch.accelerator.reset_peak_memory_stats()
+        self._mark(FORWARD)
+
     def _after_forward(self, _module: Any, _inputs: Any, outputs: Any) -> None:
         logits = getattr(outputs, "logits", None)
         if logits is not None:
@@ -141,7 +153,10 @@ class MemoryTracker:
             for i, m in enumerate(self._marks)
         ]
         peak = find_peak(events, marks, self._weights, self._adapter, self._logits_sizes)
-        return {**_peak_dict(peak), "source": "cpu-allocator", **_no_device()}
+        values = _peak_dict(peak)
+        if not self._attributed:
+            values["breakdown"] = None
+        return {**values, "source": "cpu-allocator", **_no_device()}
 
     def _accelerator_result(self) -> dict[str, Any]:
         torch.accelerator.synchronize()
@@ -153,7 +168,7 @@ class MemoryTracker:
             "breakdown": None,
             "end_of_step_allocated_bytes": None,
         }
-        if self._device.type == "cuda":
+        if self._device.type == "cuda" and self._attributed:
             other = self._baseline - self._weights - self._adapter  # alive before the phase
             peak = find_peak(
                 _history_events(), self._marks, self._weights, self._adapter, self._logits_sizes
@@ -171,6 +186,30 @@ class MemoryTracker:
             "device_used_bytes": total - free,
             "process_peak_bytes": process_peak_bytes(),
         }
+
+
+def of_all_ranks(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One ``memory`` block from those of the ranks: every size is the largest of any rank.
+
+    ``ranks`` lists the sizes of each; the rest is of the rank with the highest peak.
+    """
+    if len(results) == 1:
+        return dict(results[0])
+    sizes = (
+        "peak_allocated_bytes", "peak_reserved_bytes", "device_used_bytes", "process_peak_bytes",
+    )  # fmt: skip
+    highest = max(results, key=lambda result: result["peak_allocated_bytes"])
+    most = {
+        name: max((r[name] for r in results if r[name] is not None), default=None) for name in sizes
+    }
+    each = [{"rank": i, **{name: r[name] for name in sizes}} for i, r in enumerate(results)]
+    return {**highest, **most, "ranks": each}
+
+
+def _accelerator() -> torch.device:
+    found = torch.accelerator.current_accelerator()
+    assert found is not None  # preflight refuses to divide a model on a CPU
+    return found
 
 
 def _peak_dict(peak: Peak) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import psutil
@@ -28,6 +29,11 @@ class StepTimer:
         self._load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
     @property
+    def cpu_seconds(self) -> float:
+        """Processor time that this process used in the steps."""
+        return self._cpu_seconds
+
+    @property
     def train_seconds(self) -> float:
         """Sum of the optimizer steps."""
         return sum(self.step_seconds)
@@ -48,17 +54,24 @@ class StepTimer:
         if self._busy_started is not None:
             self._other_seconds += (_busy_seconds() or 0.0) - self._busy_started - own
 
-    def summary(self) -> dict[str, Any]:
-        """The timing fields of the record's ``training`` block."""
+    def summary(self, cpu_seconds: Sequence[float] = ()) -> dict[str, Any]:
+        """The timing fields of the record's ``training`` block.
+
+        ``cpu_seconds`` are those of every rank, this one included, where there are several: what
+        the ranks use of the cores is the cell's own work.
+        """
         seconds = self.train_seconds
+        cpu_seconds = cpu_seconds or [self._cpu_seconds]
+        everybody_else = self._other_seconds - (sum(cpu_seconds) - self._cpu_seconds)
         # The clock ticks in 10 ms: signed differences cancel over the steps, so clip their sum only
-        others = max(0.0, self._other_seconds / seconds) if seconds else 0.0
-        free = usable_cores() - (1 if self._on_accelerator else torch.get_num_threads())
+        others = max(0.0, everybody_else / seconds) if seconds else 0.0
+        own = len(cpu_seconds) * (1 if self._on_accelerator else torch.get_num_threads())
+        free = usable_cores() - own
         return {
             "steps": len(self.step_seconds),
             "train_seconds": seconds,
             "step_seconds": self.step_seconds,
-            "cpu_seconds": self._cpu_seconds,
+            "cpu_seconds": sum(cpu_seconds),
             "other_busy_cores": others,
             "load_average": self._load,
             "exclusive": others <= free + _SLACK_CORES,

@@ -52,6 +52,8 @@ def facts_of(side: Side) -> dict[tuple[str, str], Any]:
     for name in ("model", "dataset", "evaluation_size", "training_steps", "batch_size",
                  "max_length", "trainer_args"):  # fmt: skip
         found[SETTINGS, name] = settings.get(name)
+    found[SETTINGS, "processes"] = settings.get("processes", 1)
+    found[SETTINGS, "accelerate"] = settings.get("accelerate")
     for name in ("full", "lora"):
         found[SETTINGS, f"precision.{name}"] = (settings.get("precision") or {}).get(name)
     found[SETTINGS, "seeds"] = list(settings.get("seeds") or []) or None

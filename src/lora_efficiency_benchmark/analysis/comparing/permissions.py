@@ -19,22 +19,23 @@ QUANTITIES = (PARAMETERS, MEMORY, QUALITY, BITS, TIME)
 
 _MODEL = ("model", "model_parameters")
 _RUN = ("batch_size", "max_length", "trainer_args")
+_LAUNCH = ("processes", "accelerate")  # change time and memory; the loss by rounding and dropout
 _MACHINE = ("device", "packages", "threads", "cores", "cpu_model", "bf16_matmul", "git.commit",
             "python", "platform", "imported")  # fmt: skip
 _BLOCKS = {
     PARAMETERS: _MODEL,
-    MEMORY: (*_MODEL, *_RUN, "precision", "allocator", "device.type"),
+    MEMORY: (*_MODEL, *_RUN, *_LAUNCH, "precision", "allocator", "device.type"),
     QUALITY: (*_MODEL, *_RUN, "dataset", "training_texts", "training_steps", "tokenizer",
               "held_out_texts", "evaluation_size"),
     BITS: (*_RUN, "dataset", "training_texts", "training_steps", "held_out_texts",
            "evaluation_size"),
-    TIME: (*_MODEL, *_RUN, "dataset", "training_texts", "training_steps"),
+    TIME: (*_MODEL, *_RUN, *_LAUNCH, "dataset", "training_texts", "training_steps"),
 }  # fmt: skip
 _NOTES = {
     PARAMETERS: (),
     MEMORY: (*_MACHINE, "dataset", "training_texts"),
-    QUALITY: (*_MACHINE, "precision"),
-    BITS: (*_MACHINE, *_MODEL, "precision", "tokenizer"),
+    QUALITY: (*_MACHINE, *_LAUNCH, "precision"),
+    BITS: (*_MACHINE, *_MODEL, *_LAUNCH, "precision", "tokenizer"),
     TIME: (*_MACHINE, "precision", "allocator"),
 }
 

@@ -42,6 +42,8 @@ _FACTS = {
     "max_length": Text("maximum length", "最大の系列長"),
     "sequence_length": Text("length of the longest batch", "最長バッチの系列長"),
     "trainer_args": Text("trainer_args", "trainer_args"),
+    "processes": Text("processes of a cell", "セルのプロセス数"),
+    "accelerate": Text("accelerate settings", "accelerate の設定"),
     "precision": Text("precision", "精度"),
     "precision.full": Text("precision of full", "フルの精度"),
     "precision.lora": Text("precision of LoRA", "LoRAの精度"),

@@ -1,0 +1,68 @@
+"""How processes end, in the words of a record. No torch here."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from ..errors import OutOfMemoryCell, TimeLimitCell, WorkerDied
+
+LAST = ("record", "checked", "estimated", "user_error", "error")
+"""Events after which no other comes."""
+
+
+def failure(kind: str, message: str) -> dict[str, Any]:
+    """The event that ends a request without a result."""
+    return {"event": "error", "kind": kind, "message": message}
+
+
+def out_of_time(limit: float | None) -> dict[str, Any]:
+    """The event of a process that was stopped at its limit, in seconds."""
+    limit_text = f"{(limit or 0) / 60:g} min"
+    return failure(TimeLimitCell.kind, f"did not end within {limit_text}; stopped")
+
+
+def death(code: int, killed_before: int | None, why: str = "") -> dict[str, Any]:
+    """The event of a process that ended without an answer.
+
+    ``code`` is its exit code, negative for a signal; ``killed_before`` is what ``oom_kills`` said
+    when it began; ``why`` follows the code, such as its last line.
+    """
+    killed_after = oom_kills()
+    counted = killed_before is not None and killed_after is not None
+    if code == -signal.SIGKILL and counted and killed_after > killed_before:  # type: ignore[operator]
+        return failure(OutOfMemoryCell.kind, "the system killed the process for memory")
+    if code < 0:
+        name = signal.Signals(-code).name
+        hint = "; the system does so when memory runs out" if -code == signal.SIGKILL else ""
+        return failure(WorkerDied.kind, f"the process was killed by {name}{hint}")
+    return failure(WorkerDied.kind, f"the process ended with code {code}{why}")
+
+
+def kill(pid: int) -> None:
+    """End a process, if it is there and ours."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def kill_group(pid: int) -> None:
+    """End a process group, if it is there and ours."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def oom_kills() -> int | None:
+    """Processes the kernel has killed for memory since boot (Linux), else None."""
+    try:
+        for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    except OSError:
+        pass
+    return None
