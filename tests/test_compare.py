@@ -173,6 +173,13 @@ def test_intervals_are_corrected_for_the_number_of_configurations() -> None:
     assert level == pytest.approx(1 - 0.05 / len(found.configurations))
 
 
+def test_intervals_are_corrected_for_the_number_of_runs_too() -> None:
+    found = compare_runs([run("a"), run("b"), run("c", only("r=4 q,v"))])
+    count = len(found.configurations) + 2  # "full" and one adapter are in the third run as well
+    assert difference(found, "eval_loss").level == pytest.approx(1 - 0.05 / count)
+    assert "of runs compared" in render_comparison(found, "en")
+
+
 def test_the_interval_of_a_difference_of_ratios_covers_it() -> None:
     """Ratios of 0.8 and 0.9, four seeds: the interval holds 0.1 as often as it says."""
     draw = random.Random(0)
@@ -197,7 +204,38 @@ def test_runs_of_another_data_order_are_no_pair() -> None:
             record.training["order_sha256"] = "other"
         return record
 
-    assert difference(compared(change), "eval_loss").num_seeds == 2
+    loss = difference(compared(change), "eval_loss")
+    assert (loss.num_seeds, loss.comparable) == (2, STATED)
+    assert "data_order" in loss.because
+    assert "of 3 common seeds, 1 saw their texts in another order" in loss.reason
+
+
+def test_an_order_that_no_seed_shares_gives_no_difference_and_says_why() -> None:
+    def change(record: CellRecord) -> CellRecord:
+        if record.training:
+            record.training["order_sha256"] = f"other {record.cell.seed}"
+        return record
+
+    found = compared(change)
+    loss = difference(found, "eval_loss")
+    assert (loss.difference, loss.comparable, loss.because) == (None, NO, ("data_order",))
+    assert "no seed saw its texts in the same order" in loss.reason
+    assert loss.reason_ja
+    entry = next(c for c in found.configurations if c.configuration == ARM)
+    assert "order of the texts" in entry.sentence["en"]
+    assert "テキストの順序" in entry.sentence["ja"]
+    assert difference(found, "trainable_parameters").difference == 0
+
+
+def test_runs_without_a_common_seed_say_so() -> None:
+    found = compare_runs([run("a", seed_is(0)), run("b", seed_is(1))])
+    assert difference(found, "eval_loss").reason == "the runs have no seed in common"
+    assert "no seed in common" in render_comparison(found, "en")
+    assert "共通のシードがない" in render_comparison(found, "ja")
+
+
+def seed_is(seed: int) -> Change:
+    return lambda r: r if r.cell.kind != "train" or r.cell.seed == seed else None
 
 
 # ---- what may be compared ------------------------------------------------------------------------
@@ -248,6 +286,42 @@ def test_what_no_record_states_is_said() -> None:
     assert permission(found, "memory") == (STATED, ("allocator",))
 
 
+def without_texts(record: CellRecord) -> CellRecord:
+    """An evaluation that does not say what it was made on, as imported ones are."""
+    if record.evaluation:
+        record.evaluation = {**record.evaluation, "documents": []}
+    return record
+
+
+def test_held_out_texts_that_one_run_does_not_state_are_not_taken_as_equal() -> None:
+    found = compared(without_texts)
+    assert differing(found)["held_out_texts"][1] is None
+    for quantity in ("quality", "bits_per_byte"):
+        entry = next(p for p in found.permissions if p.quantity == quantity)
+        assert (entry.comparable, entry.because) == (NO, ("held_out_texts",))
+        assert entry.unknown == ("held_out_texts",)
+    assert permission(found, "memory")[0] != NO
+    assert difference(found, "eval_loss").difference is None
+    assert "held-out texts: not stated" in render_comparison(found, "en")
+    assert "評価テキストは記録なし" in render_comparison(found, "ja")
+
+
+def test_held_out_texts_that_no_run_states_are_named_beside_the_difference() -> None:
+    found = compare_runs([run("a", without_texts), run("b", without_texts)])
+    assert "held_out_texts" in found.not_stated
+    state, because = permission(found, "quality")
+    assert state == STATED
+    assert "held_out_texts" in because
+
+
+def test_training_texts_that_one_run_does_not_state_forbid_quality() -> None:
+    def change(record: CellRecord) -> CellRecord:
+        record.data = None
+        return record
+
+    assert permission(compared(change), "quality") == (NO, ("training_texts",))
+
+
 @pytest.mark.parametrize(
     ("fields", "name", "barred"),
     [
@@ -284,6 +358,41 @@ def test_the_same_file_in_another_place_is_the_same_data() -> None:
     assert "dataset" in differing(found)
     assert "dataset" not in permission(found, "quality")[1]
     assert permission(found, "quality")[0] != NO
+
+
+def named(name: str, weights: str | None) -> Change:
+    """A model of that name or path; its base cell states a fingerprint of the weights."""
+
+    def change(record: CellRecord) -> CellRecord:
+        record.model = {"display_name": name}
+        if record.cell.kind == "base" and weights:
+            record.model["weights"] = weights
+        return record
+
+    return change
+
+
+def test_a_model_under_another_path_is_known_by_its_weights() -> None:
+    found = compare_runs([run("a", named("./model", "f" * 32)), run("b", named("/m", "f" * 32))])
+    assert differing(found) == {"model": ("./model", "/m")}
+    assert permission(found, "parameters") == (YES, ())
+    assert difference(found, "eval_loss").difference == 0
+
+
+def test_other_weights_under_one_name_are_another_model() -> None:
+    found = compare_runs([run("a", named("./model", "f" * 32)), run("b", named("./model", "0"))])
+    assert permission(found, "quality") == (NO, ("weights",))
+    assert permission(found, "bits_per_byte")[0] == STATED
+
+
+@pytest.mark.parametrize("weights", [None, "f" * 32])
+def test_without_fingerprints_the_path_decides_and_both_are_shown(weights: str | None) -> None:
+    found = compare_runs([run("a", named("./model", weights)), run("b", named("/m", None))])
+    assert differing(found) == {"model": ("./model", "/m")}
+    assert permission(found, "parameters") == (NO, ("model",))
+    same = compare_runs([run("a", named("./model", weights)), run("b", named("./model", None))])
+    assert same.differences == ()
+    assert permission(same, "parameters") == (YES, ())
 
 
 def test_another_learning_rate_is_named_beside_the_difference() -> None:

@@ -21,6 +21,7 @@ from lora_efficiency_benchmark.models import (
     load_base_model,
     measure_model_size,
     resolve_model,
+    weights_fingerprint,
 )
 
 LAYERS, HIDDEN, MIDDLE, VOCABULARY, HEADS = 2, 32, 64, 320, 4
@@ -194,6 +195,27 @@ def test_weights_come_in_the_precisions_storage_type(tiny_model_dir: Path, preci
     assert model.config.use_cache is False
     assert len(tokenizer) == VOCABULARY
     assert count(model).total == base_size(tied=True)
+
+
+def test_a_fingerprint_knows_the_weights_not_the_path(tiny_model_dir: Path, copy: Path) -> None:
+    found = {
+        precision: weights_fingerprint(load_base_model(str(folder), precision)[0])
+        for folder in (tiny_model_dir, copy)
+        for precision in ("fp32", "bf16", "fp16")
+    }
+    here = weights_fingerprint(load_base_model(str(tiny_model_dir), "fp32")[0])
+    assert here is not None
+    assert len(here) == 32
+    assert found == {"fp32": here, "bf16": here, "fp16": None}
+
+
+def test_a_fingerprint_changes_with_the_weights() -> None:
+    model = llama()
+    before = weights_fingerprint(model)
+    assert weights_fingerprint(model) == before
+    with torch.no_grad():
+        next(model.parameters()).mul_(1.5)
+    assert weights_fingerprint(model) != before
 
 
 @pytest.fixture

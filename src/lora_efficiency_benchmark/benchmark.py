@@ -48,6 +48,10 @@ if TYPE_CHECKING:
     import datasets
 
 
+OTHER_TEXTS = "other-texts"  # ends the name of a record that was set aside
+NAMED = 3  # files that one line names, at most
+
+
 class Watch(Protocol):
     """Whoever wants to follow a run."""
 
@@ -115,7 +119,7 @@ class LoRAEfficiencyBenchmark:
         """The same, with the folder to itself."""
         self.logger = self._setup_logger()
         self._quiet_console(watch is not None)
-        for line in self.store.tidy():
+        for line in [*self.store.tidy(), *self._set_aside_other_texts()]:
             self.logger.warning("%s", line)
             if watch is not None:  # else the console handler says it
                 warn(line)
@@ -132,6 +136,27 @@ class LoRAEfficiencyBenchmark:
             if sized and (missing or not (self.store.path / ESTIMATES).exists()):
                 self._estimate_scale(launch, watch)
         return self.finish(chosen)
+
+    def _set_aside_other_texts(self) -> list[str]:
+        """Planned records on another edition of the generated texts: kept, and measured again.
+
+        Returns one line where there are any.
+        """
+        from .dataset import GENERATED_EDITION, on_other_texts
+
+        stored = self.store.load_records()
+        planned = {record.cell_id for record in planned_records(self.config, stored)}
+        others = [r.cell_id for r in on_other_texts(stored) if r.cell_id in planned]
+        kept = self.store.set_aside(others, OTHER_TEXTS)
+        if not kept:
+            return []
+        more = [f"{len(kept) - NAMED} more"] if len(kept) > NAMED else []
+        named = ", ".join([*kept[:NAMED], *more])
+        return [
+            f"{self.store.records_path}: {len(kept)} records were measured on another edition of "
+            f"the generated texts (now edition {GENERATED_EDITION}); they are kept as {named}, and "
+            "their cells run again"
+        ]
 
     def _launcher(
         self,

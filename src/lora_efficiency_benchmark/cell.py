@@ -16,7 +16,15 @@ from typing import Any
 import torch
 
 from . import bf16_matmul, models, ranks
-from .dataset import Document, Split, audit_overlap, load_split, token_statistics, tokenize
+from .dataset import (
+    Document,
+    Split,
+    audit_overlap,
+    edition_of,
+    load_split,
+    token_statistics,
+    tokenize,
+)
 from .errors import (
     CellError,
     DataError,
@@ -119,6 +127,12 @@ class CellRun:
         self.record.model = {"display_name": models.display_name(cell.model_name)}
         return model
 
+    def note_weights(self, model: Any) -> None:
+        """What tells the untrained weights from others, for runs that are compared."""
+        found = models.weights_fingerprint(model)
+        if found is not None and self.record.model is not None:
+            self.record.model["weights"] = found
+
     def adopt(self, model: Any, tokenizer: Any) -> None:
         """Take a model that is already there; note its sizes."""
         self.tokenizer = tokenizer
@@ -126,8 +140,12 @@ class CellRun:
         self.record.parameters = dataclasses.asdict(models.count(model))
 
     def split(self) -> Split:
-        """Documents of both sides."""
-        return load_cell_split(self.cell, self.tokenizer)
+        """Documents of both sides; of generated ones the record states the edition."""
+        found = load_cell_split(self.cell, self.tokenizer)
+        edition = edition_of(self.cell)
+        if edition is not None:
+            self.record.data = {"edition": edition}
+        return found
 
     def examples(self, documents: list[Document]) -> list[dict[str, Any]]:
         """Tokenised documents, cut at the cell's length."""
@@ -269,12 +287,14 @@ class CellRun:
 def _run_base(run: CellRun) -> None:
     """The model before any training, and the facts about the data."""
     model = run.load()
+    run.note_weights(model)
     with run.phase("data"):
         split = run.split()
         train_examples, held_out = run.examples(split.train), run.examples(split.evaluation)
     with run.phase("audit"):
         overlap = audit_overlap(split.train, split.evaluation)
     run.record.data = {
+        **(run.record.data or {}),
         "name": run.cell.dataset,
         "train_documents": len(split.train),
         "evaluation_documents": len(split.evaluation),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -35,6 +36,7 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _UNLOADABLE = (
     OSError, ValueError, ImportError, KeyError, EOFError, SafetensorError, pickle.UnpicklingError,
 )  # fmt: skip
+_FINGERPRINT_ELEMENTS = 4096  # of a tensor, at most
 _ADAPTER_MARKS = ("lora_", "modules_to_save", "prompt_", "ia3_", "adapter_")
 
 
@@ -233,6 +235,24 @@ def count(model: Any) -> Counts:
         model_size_bytes=sum(t.numel() * t.element_size() for t in tensors),
         dtypes=dtypes,
     )
+
+
+def weights_fingerprint(model: Any) -> str | None:
+    """32 hexadecimal digits that say whether two models have the same weights, whatever their path.
+
+    SHA-256 over the shape and evenly spaced elements (4,096 at most) of every parameter, rounded to
+    bf16: a model is the same one loaded in fp32 or in bf16. None in fp16, where rounding twice
+    would make another one of it.
+    """
+    digest = hashlib.sha256()
+    for parameter in model.parameters():
+        if parameter.dtype == torch.float16:
+            return None
+        flat = parameter.detach().flatten()
+        some = flat[:: max(1, -(-flat.numel() // _FINGERPRINT_ELEMENTS))]
+        digest.update(str(tuple(parameter.shape)).encode())
+        digest.update(some.to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes())
+    return digest.hexdigest()[:32]
 
 
 def is_adapter(parameter_name: str) -> bool:

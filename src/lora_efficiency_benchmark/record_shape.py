@@ -28,7 +28,7 @@ _SHAPE: dict[str, Any] = {
     "isolated": _FLAG,
     "error": {"kind": _TEXT, "message": _TEXT},
     "environment": {"packages": _MAPPING, "device": _MAPPING, "allocator": _MAPPING},
-    "model": {"display_name": _TEXT},
+    "model": {"display_name": _TEXT, "weights": _TEXT},
     "parameters": {
         "trainable": _WHOLE, "total": _WHOLE, "adapter": _WHOLE, "trainable_bytes": _WHOLE,
         "model_size_bytes": _WHOLE, "dtypes": {_ANY: _WHOLE},
@@ -36,7 +36,7 @@ _SHAPE: dict[str, Any] = {
     "data": {
         "overlap": {_ANY: _NUMBER}, "train_statistics": {_ANY: _NUMBER},
         "evaluation_statistics": {_ANY: _NUMBER}, "train_documents": _WHOLE,
-        "evaluation_documents": _WHOLE, "figures": _MAPPING, "facts": _MAPPING,
+        "evaluation_documents": _WHOLE, "figures": _MAPPING, "facts": _MAPPING, "edition": _WHOLE,
     },
     "memory": {
         "peak_allocated_bytes": _NUMBER, "peak_reserved_bytes": _NUMBER,

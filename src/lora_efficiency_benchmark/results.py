@@ -64,7 +64,7 @@ class CellRecord:
     isolated: bool = True
     error: dict[str, Any] | None = None  # {"kind", "message"} unless ok
     environment: dict[str, Any] = field(default_factory=dict)
-    model: dict[str, Any] | None = None  # {"display_name"}: how its weights came to be is in it
+    model: dict[str, Any] | None = None  # {"display_name"}; of a base cell {"weights"} too
     parameters: dict[str, Any] | None = None
     data: dict[str, Any] | None = None
     memory: dict[str, Any] | None = None

@@ -93,9 +93,17 @@ class Store:
             try:
                 self._read_record(path)
             except StoreError as error:
-                kept = _set_aside(path)
+                kept = _set_aside(path, "unreadable")
                 lines.append(f"{error}; it is kept as {kept.name}, and its cell runs again")
         return lines
+
+    def set_aside(self, cell_ids: Iterable[str], mark: str) -> list[str]:
+        """Rename records to ``<name>.<mark>``, so that their cells run again.
+
+        Returns the new names. Nothing is deleted. Raises StoreError.
+        """
+        paths = (self.records_path / f"{cell_id}.json" for cell_id in cell_ids)
+        return [_set_aside(path, mark).name for path in paths]
 
     def move_aside(self) -> Path | None:
         """Rename an existing folder to ``<name>.<time>``; nothing measured is deleted.
@@ -247,12 +255,12 @@ def _locked(folder: Path) -> int | None:
     return descriptor
 
 
-def _set_aside(path: Path) -> Path:
-    """Rename to ``<name>.unreadable``, with a number where there is one already."""
-    target, count = path.with_name(f"{path.name}.unreadable"), 1
+def _set_aside(path: Path, mark: str) -> Path:
+    """Rename to ``<name>.<mark>``, with a number where there is one already."""
+    target, count = path.with_name(f"{path.name}.{mark}"), 1
     while target.exists():
         count += 1
-        target = path.with_name(f"{path.name}.unreadable-{count}")
+        target = path.with_name(f"{path.name}.{mark}-{count}")
     try:
         return path.rename(target)
     except OSError as error:

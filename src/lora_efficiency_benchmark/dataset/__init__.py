@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from .corpora import load_corpus
 from .document import Document, Segment
+from .editions import GENERATED_EDITION, edition_of, on_other_texts
 from .generator import (
     EVALUATION_CAPACITY,
     TRAINING_CAPACITY,
@@ -26,6 +27,7 @@ from .tokens import TokenStatistics, token_statistics, tokenize
 
 __all__ = [
     "EVALUATION_CAPACITY",
+    "GENERATED_EDITION",
     "TRAINING_CAPACITY",
     "VALIDATION_CAPACITY",
     "Document",
@@ -35,8 +37,10 @@ __all__ = [
     "Split",
     "TokenStatistics",
     "audit_overlap",
+    "edition_of",
     "load_corpus",
     "load_split",
+    "on_other_texts",
     "split_documents",
     "token_statistics",
     "tokenize",

@@ -15,8 +15,8 @@ from .values import DifferingFact
 
 ENVIRONMENT, SETTINGS, CLAIMS = "environment", "settings", "claims"
 NEEDED = (
-    "device.name", "allocator", "batch_size", "max_length", "dataset", "precision.full",
-    "precision.lora",
+    "device.name", "allocator", "model", "batch_size", "max_length", "training_steps", "dataset",
+    "training_texts", "held_out_texts", "precision.full", "precision.lora",
 )  # fmt: skip
 """What a comparison rests on: where no run states it, that is said."""
 
@@ -57,6 +57,7 @@ def facts_of(side: Side) -> dict[tuple[str, str], Any]:
     for name in ("full", "lora"):
         found[SETTINGS, f"precision.{name}"] = (settings.get("precision") or {}).get(name)
     found[SETTINGS, "seeds"] = list(settings.get("seeds") or []) or None
+    found[SETTINGS, "weights"] = weights_of(side)
     found[SETTINGS, "model_parameters"] = side.comparison.full_trainable
     found[SETTINGS, "training_texts"] = _size(side.analysis.data, "train_statistics")
     found[SETTINGS, "held_out_texts"] = _held_out(side.scored)
@@ -67,7 +68,11 @@ def facts_of(side: Side) -> dict[tuple[str, str], Any]:
 
 
 def differing_facts(sides: Sequence[Side]) -> tuple[DifferingFact, ...]:
-    """Everything that is not the same in all runs, environment first."""
+    """Everything that is not the same in all runs, environment first.
+
+    Weights are compared where every run states them: records of older versions do not, and then
+    the name or path of the model speaks for them.
+    """
     facts = [facts_of(side) for side in sides]
     places = list(dict.fromkeys(place for each in facts for place in each))
     places.sort(key=lambda place: (ENVIRONMENT, SETTINGS, CLAIMS).index(place[0]))
@@ -77,6 +82,21 @@ def differing_facts(sides: Sequence[Side]) -> tuple[DifferingFact, ...]:
         for (kind, name), values in rows
         if any(value != values[0] for value in values[1:])
         if name != "held_out_texts" or not all(same_texts(sides[0], s) for s in sides[1:])
+        if name != "weights" or None not in values
+    )
+
+
+def one_sided(a: Side, b: Side) -> tuple[str, ...]:
+    """Names of what one of two runs states and the other does not: whether it differs is unknown.
+
+    Weights apart, which only newer records state.
+    """
+    first, second = facts_of(a), facts_of(b)
+    return tuple(
+        name
+        for kind, name in {**first, **second}
+        if name != "weights"
+        if (first.get((kind, name)) is None) != (second.get((kind, name)) is None)
     )
 
 
@@ -87,24 +107,37 @@ def not_stated(sides: Sequence[Side]) -> tuple[str, ...]:
     return tuple(name for name in NEEDED if name not in known)
 
 
-def same_texts(a: Side, b: Side) -> bool:
+def same_texts(a: Side, b: Side) -> bool | None:
     """Whether the same held-out texts were scored, whatever the tokenizer.
 
     By the bytes of every text; two tokenizers may differ in the first token, which nothing
-    predicts. True where a run does not say.
+    predicts. None where a run does not say, which is not the same as equal.
     """
     first, second = (_documents(side.scored) for side in (a, b))
     if first is None or second is None:
-        return True
+        return None
     pairs = list(zip(first, second, strict=False))
     near = (abs(m["raw_bytes"] - n["raw_bytes"]) <= FIRST_TOKEN_BYTES for m, n in pairs)
     return len(first) == len(second) and all(near)
 
 
-def same_tokens(a: Side, b: Side) -> bool:
-    """Whether the texts were cut into the same tokens: a loss per token then has one meaning."""
+def other_tokens(a: Side, b: Side) -> bool:
+    """Whether the same texts were cut into other tokens: a loss per token then has two meanings."""
     first, second = (_documents(side.scored) for side in (a, b))
-    return first is None or second is None or first == second
+    return same_texts(a, b) is True and first != second
+
+
+def weights_of(side: Side) -> str | None:
+    """Fingerprint of the untrained model's weights; None where no record states one."""
+    base = side.comparison.base
+    found = (base.model or {}).get("weights") if base is not None else None
+    return found if isinstance(found, str) else None
+
+
+def same_weights(a: Side, b: Side) -> bool:
+    """Whether both runs state the same weights, wherever the model lay and whatever its name."""
+    first, second = weights_of(a), weights_of(b)
+    return first is not None and first == second
 
 
 def same_data(a: Side, b: Side) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...adapters import AdapterSettings
 from ...claims import Claim
@@ -13,15 +13,18 @@ from ..intervals import corrected
 from ..pairing import Arm, compare_arms
 from ..selection import select
 from ..values import Analysis
+from ..wording import NOTHING, Text
 from .facts import Side, differing_facts, not_stated
 from .permissions import permissions, permit
 from .quantities import (
     Quantity,
     Reading,
     claim_quantity,
+    common_seeds,
     difference_of,
     interval_of,
     is_ratio_clear,
+    other_orders,
     raw_quantities,
     seeds_that_would_show,
 )
@@ -40,6 +43,21 @@ from .values import (
 from .words import configuration_sentence, whole_sentence
 
 RATES = ("learning_rate", "full_learning_rate")  # named beside a difference
+ORDER = "data_order"
+_ANOTHER_ORDER = Text(
+    "no seed saw its texts in the same order in both runs",
+    "どのシードでも、テキストの順序が2つの実行で異なる",
+)
+_SOME_ORDERS = Text(
+    "of {} common seeds, {} saw their texts in another order and are left out",
+    "共通の{}シードのうち{}シードは、テキストの順序が異なるため除いた",
+)
+_NO_SEED = Text("the runs have no seed in common", "共通のシードがない")
+_OUT_OF_MEMORY = Text("an arm ran out of memory", "メモリ不足で終わった設定がある")
+_NO_GAIN = Text(
+    "full fine-tuning's own gain is not clearly above zero",
+    "フルファインチューニングの改善幅がゼロより大きいと言い切れない",
+)
 Place = tuple[AdapterSettings | None, int]
 
 
@@ -62,7 +80,7 @@ def compare_runs(runs: Sequence[RunInput]) -> RunsComparison:
     allowed = permissions(sides)
     arms = [_arms(side) for side in sides]
     shared = [p for p in arms[0] if any(p in other for other in arms[1:])]
-    level = corrected(len(shared))
+    level = corrected(_comparisons(arms, shared))
     quantities = (*map(claim_quantity, _claims(runs)), *raw_quantities())
     configurations = tuple(
         _configuration(sides, arms, place, _first_of(shared, place), quantities, allowed, level)
@@ -114,6 +132,11 @@ def _claims(runs: Sequence[RunInput]) -> list[Claim]:
 
 def _arms(side: Side) -> dict[Place, Arm]:
     return {(arm.adapter, arm.dataset_size): arm for arm in side.comparison.arms}
+
+
+def _comparisons(arms: Sequence[dict[Place, Arm]], shared: Sequence[Place]) -> int:
+    """How many differences of one quantity are looked at: configurations times other runs."""
+    return sum(place in other for place in shared for other in arms[1:])
 
 
 def _first_of(shared: Sequence[Place], place: Place) -> bool:
@@ -176,23 +199,50 @@ def _difference(
 ) -> RunDifference:
     may = permit(allowed, quantity.rule, run, _arm_reasons(a, b))
     may = _with_rates(may, a, b)
+    order = None if may.comparable == NO else _order_reason(a, b)
+    if order is not None:
+        comparable = NO if order is _ANOTHER_ORDER else STATED
+        may = replace(may, comparable=comparable, because=(*may.because, ORDER))
     nothing = RunDifference(run, may.comparable, may.because, None, None, None, 0, False)
-    if may.comparable == NO or a.value.value is None or b.value.value is None:
+    if a.value.value is None or b.value.value is None:
         return nothing
+    if may.comparable == NO:
+        return _because(nothing, order)
     if quantity.exact:
         if a.value.bound or b.value.bound:
-            return nothing
+            return _because(nothing, _OUT_OF_MEMORY)
         exact = b.value.value - a.value.value
         return RunDifference(run, may.comparable, may.because, exact, None, None, 0, exact != 0)
     mean = difference_of(a, b)
     if mean is None or not (is_ratio_clear(a, level) and is_ratio_clear(b, level)):
-        return nothing
+        gain = _NO_GAIN if quantity.metric == "gain_retention" else None
+        return _because(nothing, gain if common_seeds(a, b) else _NO_SEED)
     interval = interval_of(mean, level)
     shown = interval is not None and not interval[0] <= 0 <= interval[1]
     needed = None if shown or mean.value == 0 else seeds_that_would_show(mean, level)
-    return RunDifference(
+    found = RunDifference(
         run, may.comparable, may.because, mean.value, interval, level, mean.count, shown, needed
     )
+    return _because(found, order)
+
+
+def _order_reason(a: Reading, b: Reading) -> Text | None:
+    """What it means for a pair of runs that seeds saw their texts in another order; None if none.
+
+    Runs of a seed are compared with each other only where they saw the same texts in one order.
+    """
+    common, other = common_seeds(a, b), other_orders(a, b)
+    if not other:
+        return None
+    if len(other) == len(common):
+        return _ANOTHER_ORDER
+    numbers = (len(common), len(other))
+    return Text(_SOME_ORDERS.en.format(*numbers), _SOME_ORDERS.ja.format(*numbers))
+
+
+def _because(found: RunDifference, why: Text | None) -> RunDifference:
+    said = why or NOTHING
+    return replace(found, reason=said.en, reason_ja=said.ja)
 
 
 def _arm_reasons(a: Reading, b: Reading) -> list[str]:
@@ -208,7 +258,7 @@ def _with_rates(may: Permission, a: Reading, b: Reading) -> Permission:
     found = tuple(name for name in _unequal(a, b) if name in RATES)
     if may.comparable == NO or not found:
         return may
-    return Permission(may.quantity, may.run, STATED, (*may.because, *found))
+    return replace(may, comparable=STATED, because=(*may.because, *found))
 
 
 def _unequal(a: Reading, b: Reading) -> list[str]:

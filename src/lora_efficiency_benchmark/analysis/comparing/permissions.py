@@ -10,14 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .facts import Side, differing_facts, not_stated, same_data, same_texts, same_tokens
+from .facts import (
+    Side,
+    differing_facts,
+    not_stated,
+    one_sided,
+    other_tokens,
+    same_data,
+    same_texts,
+    same_weights,
+)
 from .values import NO, STATED, YES, Permission
 
 PARAMETERS, MEMORY, TIME = "parameters", "memory", "time"
 QUALITY, BITS = "quality", "bits_per_byte"
 QUANTITIES = (PARAMETERS, MEMORY, QUALITY, BITS, TIME)
 
-_MODEL = ("model", "model_parameters")
+_MODEL = ("model", "weights", "model_parameters")
 _RUN = ("batch_size", "max_length", "trainer_args")
 _LAUNCH = ("processes", "accelerate")  # change time and memory; the loss by rounding and dropout
 _MACHINE = ("device", "packages", "threads", "cores", "cpu_model", "bf16_matmul", "git.commit",
@@ -43,7 +52,7 @@ _NOTES = {
 def permissions(sides: Sequence[Side]) -> tuple[Permission, ...]:
     """For every run but the first, every quantity."""
     return tuple(
-        _permit(quantity, place, *_names(sides[0], side))
+        _permit(quantity, place, *_names(sides[0], side), one_sided(sides[0], side))
         for place, side in enumerate(sides[1:], 1)
         for quantity in QUANTITIES
     )
@@ -62,24 +71,35 @@ def permit(
 def _names(a: Side, b: Side) -> tuple[list[str], tuple[str, ...]]:
     """What differs between two runs, and what neither states."""
     found = [fact.name for fact in differing_facts([a, b]) if fact.kind != "claims"]
-    same = same_texts(a, b)
-    if not same_tokens(a, b) and same:
+    if other_tokens(a, b):
         found.append("tokenizer")
-    if not same and "held_out_texts" not in found:
+    if same_texts(a, b) is False and "held_out_texts" not in found:
         found.append("held_out_texts")
     if same_data(a, b):
         found = [name for name in found if name != "dataset"]  # one file under two names
+    if same_weights(a, b):
+        found = [name for name in found if name != "model"]  # one model under two names
     return found, not_stated([a, b])
 
 
-def _permit(quantity: str, run: int, names: list[str], unknown: tuple[str, ...]) -> Permission:
+def _permit(
+    quantity: str, run: int, names: list[str], unknown: tuple[str, ...], half: tuple[str, ...]
+) -> Permission:
+    """``unknown`` is what neither run states, ``half`` what one of them does not."""
     blocks = [name for name in names if _matches(name, _BLOCKS[quantity])]
     if blocks:
-        return Permission(quantity, run, NO, tuple(blocks))
+        return _permission(quantity, run, NO, blocks, half)
     both = (*_BLOCKS[quantity], *_NOTES[quantity])
     notes = [name for name in names if _matches(name, _NOTES[quantity])]
     notes += [name for name in unknown if _matches(name, both) and name not in notes]
-    return Permission(quantity, run, STATED if notes else YES, tuple(notes))
+    return _permission(quantity, run, STATED if notes else YES, notes, (*unknown, *half))
+
+
+def _permission(
+    quantity: str, run: int, comparable: str, names: Sequence[str], unknown: Sequence[str]
+) -> Permission:
+    open_ = tuple(name for name in names if name in unknown)
+    return Permission(quantity, run, comparable, tuple(names), open_)
 
 
 def _matches(name: str, table: Iterable[str]) -> bool:

@@ -108,7 +108,8 @@ def difference_of(a: Reading, b: Reading) -> PairedRatio | None:
     """b - a as a mean over common seeds, in the form the intervals take; None without a seed."""
     if a.by_seed is None or b.by_seed is None:
         return None
-    seeds = [s for s in a.by_seed.x if s in b.by_seed.x and _same_order(a, b, s)]
+    apart = other_orders(a, b)
+    seeds = [s for s in common_seeds(a, b) if s not in apart]
     if not seeds:
         return None
     x, y = a.by_seed.over(seeds), b.by_seed.over(seeds)
@@ -119,6 +120,20 @@ def difference_of(a: Reading, b: Reading) -> PairedRatio | None:
     values = {s: shift + second(y.x[s], y.y[s]) - first(x.x[s], x.y[s]) for s in seeds}
     planned = sum(p.planned.at(p.value) / p.mean_y**2 for p in (x, y))
     return plain_mean(values, planned, _texts(x, y, shift))
+
+
+def common_seeds(a: Reading, b: Reading) -> list[int]:
+    """Seeds that both readings have."""
+    if a.by_seed is None or b.by_seed is None:
+        return []
+    return [seed for seed in a.by_seed.x if seed in b.by_seed.x]
+
+
+def other_orders(a: Reading, b: Reading) -> list[int]:
+    """Common seeds of which both readings say that they saw the data, in another order."""
+    first, second = a.orders or {}, b.orders or {}
+    stated = (s for s in common_seeds(a, b) if None not in (first.get(s), second.get(s)))
+    return [seed for seed in stated if first[seed] != second[seed]]
 
 
 def is_ratio_clear(reading: Reading, level: float) -> bool:
@@ -154,12 +169,6 @@ def _texts(a: PairedRatio, b: PairedRatio, shift: float) -> tuple[Document, ...]
         Document(shift * p.tokens + second(q.x, q.y) - first(p.x, p.y), p.tokens, p.tokens)
         for p, q in zip(a.documents, b.documents, strict=True)
     )
-
-
-def _same_order(a: Reading, b: Reading, seed: int) -> bool:
-    """Runs of a seed are a pair unless both say that they saw the data in another order."""
-    first, second = ((side.orders or {}).get(seed) for side in (a, b))
-    return first is None or second is None or first == second
 
 
 # ---- readings ------------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ class Permission:
     run: int  # place of the run, from 0; the other side is run 0
     comparable: str  # yes | stated | no
     because: tuple[str, ...]  # names of what differs, or is not stated
+    unknown: tuple[str, ...] = ()  # those of them that a run does not state
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,12 @@ class RunDifference:
     because: tuple[str, ...]
     difference: float | None  # None where not comparable, or a side has no value
     interval: tuple[float, float] | None  # over the seeds that both have; None for exact ones
-    level: float | None  # confidence of the interval, corrected for the number of configurations
+    level: float | None  # confidence of the interval, corrected for the number of comparisons
     num_seeds: int  # common ones
     shown: bool  # exact and not zero, or an interval that leaves zero out
     seeds_needed: int | None = None  # that would show a difference like this, where nothing does
+    reason: str = ""  # why two values give no difference, or fewer seeds than they have
+    reason_ja: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...units import GIB, MIB
-from ..wording import Text, listing, quantity
+from ..wording import NOTHING, Text, listing, quantity
 from .permissions import QUANTITIES
 from .values import (
     NO,
@@ -34,6 +34,7 @@ _FACTS = {
     "python": Text("Python", "Python"),
     "imported": Text("imported from", "取り込み元の形式"),
     "model": Text("model", "モデル"),
+    "weights": Text("weights of the model", "モデルの重み"),
     "model_parameters": Text("parameters of the model", "モデルのパラメータ数"),
     "dataset": Text("data set", "データセット"),
     "evaluation_size": Text("number of held-out texts", "評価テキスト数"),
@@ -54,6 +55,7 @@ _FACTS = {
     "tokens": Text("tokens trained on", "学習したトークン数"),
     "learning_rate": Text("learning rate", "学習率"),
     "full_learning_rate": Text("learning rate of full", "フルの学習率"),
+    "data_order": Text("order of the texts", "テキストの順序"),
     "source": Text("way of measuring memory", "メモリの測り方"),
     "exclusive": Text("not known to be free of other work", "他の処理がなかったか不明"),
 }
@@ -99,9 +101,11 @@ def run_letter(place: int) -> str:
     return chr(ord("A") + place)
 
 
-def reasons(names: Sequence[str]) -> Text:
-    """Names of what differs, for a sentence."""
-    found = [fact_name(name) for name in names]
+def reasons(names: Sequence[str], unknown: Sequence[str] = ()) -> Text:
+    """Names of what differs, for a sentence; those of ``unknown`` are not stated by a run."""
+    plain = {name: fact_name(name) for name in names}
+    open_ = {n: Text(f"{t.en}: not stated", f"{t.ja}は記録なし") for n, t in plain.items()}
+    found = [(open_ if name in unknown else plain)[name] for name in names]
     return Text(", ".join(t.en for t in found), "、".join(t.ja for t in found))
 
 
@@ -146,7 +150,8 @@ def outcome(compared: ComparedQuantity, found: RunDifference) -> Text:
     if found.comparable == NO:
         return _STATES[NO]
     if found.difference is None:
-        return Text("no difference can be given", "差は不明")
+        why = Text(f": {found.reason}", f"({found.reason_ja})") if found.reason else NOTHING
+        return Text(f"no difference can be given{why.en}", f"差は不明{why.ja}")
     if found.difference == 0 and (compared.exact or found.interval in (None, (0.0, 0.0))):
         return Text("the same", "同じ")
     shown = difference_text(compared.metric, found.difference)

@@ -100,7 +100,7 @@ def _permissions(found: RunsComparison, say: Wording) -> list[str]:
     for entry in found.permissions:
         pair = f"{run_letter(entry.run)} - {run_letter(0)}"
         state = say.either(*state_name(entry.comparable))
-        why = formats.clean(say.either(*reasons(entry.because)))
+        why = formats.clean(say.either(*reasons(entry.because, entry.unknown)))
         rows.append([pair, say.either(*rule_name(entry.quantity)), state, why])
     return [say("compare.may"), *_table(rows)]
 
