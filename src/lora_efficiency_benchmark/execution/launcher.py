@@ -27,8 +27,8 @@ from ..results import CellRecord
 from ..tracking import Tracking
 from ..units import GIB, MIB
 from .endings import LAST, death, kill, kill_group, oom_kills, out_of_time
+from .executors import EstimateOf, EventHook
 from .group import RankGroup
-from .launching import EstimateOf, EventHook
 
 _GRACE_SECONDS = 5.0
 _ESTIMATE_SECONDS = 900.0  # a trace that hangs ends here

@@ -19,7 +19,7 @@ from ..measure.environment import ALLOCATOR_VARIABLES
 from ..plan import Cell
 from ..results import CellRecord
 from ..tracking import Tracking
-from .launching import EstimateOf, EventHook
+from .executors import EstimateOf, EventHook
 from .node_check import choose_nodes, local_paths
 from .nodes import Demand, Node, NodeKind, demand_of, largest
 from .on_node import FAILED, REFUSED, Lost, Outcome, Request

@@ -54,8 +54,8 @@ EXPLORER_TEXTS = {
     "parameter_claim": _t("学習パラメータ数", "Trainable parameters"),
     "times_less": _t("{n}分の1", "{n}x less"),
     "times_fewer": _t("{n}分の1", "{n}x fewer"),
-    "holds": _t("主張の{n}倍に届く", "reaches the claimed {n}x"),
-    "misses": _t("主張の{n}倍に届かない", "misses the claimed {n}x"),
+    "holds": _t("主張の{n}倍に到達", "reaches the claimed {n}x"),
+    "misses": _t("主張の{n}倍に未達", "misses the claimed {n}x"),
     "status": _t(
         "バッチ{batch}、長さ{length}: フルファインチューニング {full}、アダプター {lora}、"
         "{ratio}倍。{verdict}。",
