@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -354,6 +355,25 @@ def answer_of(made: RankGroup, seen: list[dict[str, Any]], limit: float = 60) ->
         assert made._launcher.poll() is not None
 
 
+def comes_true(asked: Callable[[], bool]) -> bool:
+    end = time.monotonic() + 60
+    while not asked() and time.monotonic() < end:
+        time.sleep(0.05)
+    return asked()
+
+
+def first_phase(made: RankGroup) -> str:
+    """Name of the first phase that the ranks tell."""
+    seen: list[dict[str, Any]] = []
+
+    def told() -> bool:
+        made._read(seen.append)
+        return bool(seen)
+
+    assert comes_true(told)
+    return str(seen[0]["name"])
+
+
 def test_the_record_and_the_steps_come_from_files(stand_in: Any) -> None:
     seen: list[dict[str, Any]] = []
     found = answer_of(
@@ -398,7 +418,7 @@ def test_a_rank_that_is_killed_is_the_cause_of_its_neighbours_failure(stand_in: 
         "send(0, event='started', pid=os.getpid())\n"
         "send(1, event='started', pid=other.pid)\n"
         "time.sleep(0.5)\n"
-        "other.kill()\n"
+        "other.kill(); other.wait()\n"
         "late = {'kind': 'error', 'message': 'connection closed'}\n"
         "send(0, event='record', record={'status': 'failed', 'error': late})\n"
         "time.sleep(0.5)\n"
@@ -438,37 +458,39 @@ def test_a_group_that_hangs_ends_with_everything_it_started(stand_in: Any) -> No
         "send(0, event='phase', name=str(other.pid))\n"
         "time.sleep(600)\n"
     )
-    seen: list[dict[str, Any]] = []
-    found = answer_of(stand_in(code), seen, limit=3)
+    made: RankGroup = stand_in(code)
+    pid = Path("/proc") / first_phase(made)
+    found = answer_of(made, [], limit=0.5)
     assert found["kind"] == "time_limit"
-    pid = Path("/proc") / seen[0]["name"]
-    end = time.monotonic() + 10
-    while pid.exists() and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not pid.exists()
+    assert comes_true(lambda: not pid.exists())
 
 
-def test_the_pipe_closes_with_the_parent(stand_in: Any) -> None:
+def test_the_pipe_closes_with_the_parent(stand_in: Any, tmp_path: Path) -> None:
     """Ranks wait for this: whoever is not found and killed ends by itself."""
     code = (
-        'watch = \'import sys; open(sys.argv[1], "rb").read(); open(sys.argv[2], "w")\'\n'
         "mark = os.path.join(os.path.dirname(sys.argv[0]), 'closed')\n"
-        "subprocess.Popen([sys.executable, '-c', watch, f'{folder}/alive', mark])\n"
-        "time.sleep(1)\n"
+        "watch = os.path.join(os.path.dirname(sys.argv[0]), 'watch.py')\n"
+        "subprocess.Popen([sys.executable, watch, f'{folder}/alive', mark])\n"
+        "while not os.path.exists(mark + '.open'):\n"
+        "    time.sleep(0.05)\n"
         "send(0, event='phase', name=mark)\n"
         "time.sleep(600)\n"
     )
+    watch = (
+        "import sys\n"
+        "with open(sys.argv[1], 'rb') as pipe:\n"
+        "    open(sys.argv[2] + '.open', 'w').close()\n"
+        "    pipe.read()\n"
+        "open(sys.argv[2], 'w').close()\n"
+    )
+    (tmp_path / "watch.py").write_text(watch, encoding="utf-8")
     made: RankGroup = stand_in(code)
-    seen: list[dict[str, Any]] = []
     try:
-        made.ask(seen.append, 5)
-        mark = Path(seen[0]["name"])
+        mark = Path(first_phase(made))
+        time.sleep(0.5)
         assert not mark.exists(), "open as long as the parent is there"
         os.close(made._alive)
-        end = time.monotonic() + 20
-        while not mark.exists() and time.monotonic() < end:
-            time.sleep(0.05)
-        assert mark.exists()
+        assert comes_true(mark.exists)
     finally:
         made._alive = os.open(os.devnull, os.O_RDONLY)
         made.close()

@@ -88,13 +88,13 @@ class RankGroup:
     ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="lora-bench-"))
         self._tails = [_Tail(events_file(self._folder, rank)) for rank in range(processes)]
-        self._processes: dict[int, psutil.Process] = {}  # by rank, once it has started
+        self._processes: dict[int, psutil.Process | None] = {}  # by rank, once it has started
         self._failures: dict[int, dict[str, Any]] = {}  # by rank
         self._done: set[int] = set()  # ranks that have ended well
         self._record: dict[str, Any] | None = None
         self._last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._killed_before = oom_kills()
-        self._write(REQUEST, json.dumps(request, ensure_ascii=False))
+        self._write(REQUEST, json.dumps(request))
         self._write(ACCELERATE, dump_yaml(accelerate_settings(processes, accelerate)))
         os.mkfifo(self._folder / ALIVE, 0o600)
         self._alive = os.open(self._folder / ALIVE, os.O_RDWR)  # never waits for a reader
@@ -152,7 +152,7 @@ class RankGroup:
         for rank, tail in enumerate(self._tails):
             for event in tail.new_events():
                 if event["event"] == "started":
-                    self._processes.update(_found(rank, event["pid"]))
+                    self._processes[rank] = _found(event["pid"])
                 elif _failed(event):
                     self._failures[rank] = event
                 elif event["event"] == "done":
@@ -207,17 +207,15 @@ class RankGroup:
 
     def _family(self) -> Iterator[psutil.Process]:
         """The launcher's children and theirs; ranks too that have lost their launcher."""
-        known = list(self._processes.values())
-        try:
-            known.append(psutil.Process(self._launcher.pid))
-        except psutil.NoSuchProcess:
-            pass
-        for process in known:
+        launcher = _found(self._launcher.pid) if self._launcher.poll() is None else None
+        for process in (*self._processes.values(), launcher):
+            if process is None:
+                continue
             try:
                 yield from process.children(recursive=True)
             except psutil.Error:
                 pass
-            if process.pid != self._launcher.pid:
+            if process is not launcher:
                 yield process
 
     def _write(self, name: str, text: str) -> None:
@@ -255,16 +253,17 @@ def _kind(event: Mapping[str, Any]) -> str:
     return str(error.get("kind", "error"))
 
 
-def _found(rank: int, pid: int) -> dict[int, psutil.Process]:
+def _found(pid: int) -> psutil.Process | None:
     try:
-        return {rank: psutil.Process(pid)}
+        return psutil.Process(pid)
     except psutil.NoSuchProcess:
-        return {}
+        return None
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def _is_alive(process: psutil.Process | None) -> bool:
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        running = process is not None and process.is_running()
+        return running and process.status() != psutil.STATUS_ZOMBIE  # type: ignore[union-attr]
     except psutil.Error:
         return False
 

@@ -40,7 +40,7 @@ class RankChannel:
         elif self._rank and event["event"] == "record":
             event = {"event": "done"}
         if self._rank == 0 or error is not None or event["event"] in ("started", "done"):
-            line = json.dumps({**event, "at": time.time()}, ensure_ascii=False)
+            line = json.dumps({**event, "at": time.time()})
             self._file.write(line.encode() + b"\n")
 
 
