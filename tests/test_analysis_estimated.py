@@ -13,10 +13,13 @@ from typer.testing import CliRunner
 from factories import estimate, fail, make_config, make_entry, make_records
 from lora_efficiency_benchmark.analysis import analyze, specification_dictionary
 from lora_efficiency_benchmark.analysis.values import Analysis, EstimatedClaim
-from lora_efficiency_benchmark.benchmark import LoRAEfficiencyBenchmark, _LogOnly, analyze_folder
+from lora_efficiency_benchmark.benchmark import LoRAEfficiencyBenchmark
 from lora_efficiency_benchmark.claims import load_claims
 from lora_efficiency_benchmark.cli import app
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
+from lora_efficiency_benchmark.folder import analyze_folder
+from lora_efficiency_benchmark.measuring import Measurement, Unwatched
+from lora_efficiency_benchmark.report.live import LiveReport
 from lora_efficiency_benchmark.results import CellRecord
 from lora_efficiency_benchmark.store import Store
 from lora_efficiency_benchmark.units import GIB
@@ -244,7 +247,9 @@ def test_a_file_that_cannot_be_written_is_no_end_either(
     benchmark.store.create()
     (benchmark.store.path / "estimates.json").mkdir()
     monkeypatch.setattr(LocalLauncher, "estimate_scale", lambda *_: [make_entry()])
-    benchmark._estimate_scale(LocalLauncher("fork"), _LogOnly())
+    live = LiveReport(lambda: None)
+    parts = (benchmark.config, benchmark.store, Unwatched(), live, benchmark.logger)
+    Measurement(*parts).estimate_scale(LocalLauncher("fork"))
     assert benchmark.analyze().estimated_claims == ()
     log = (benchmark.store.path / "lora_benchmark.log").read_text(encoding="utf-8")
     assert "estimates.json: cannot be written" in log

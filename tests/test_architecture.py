@@ -24,7 +24,7 @@ ROW_NAMES = [
     "importing adapter_modules probes samples hub starting ranks",
     "analysis",
     "report",
-    "benchmark cli",
+    "benchmark cli folder measuring",
 ]
 ROWS = {name: row for row, names in enumerate(ROW_NAMES) for name in names.split()}
 HEAVY = {"torch", "transformers", "peft", "accelerate"}

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from factories import make_config, make_records
-from lora_efficiency_benchmark import benchmark, cli
+from lora_efficiency_benchmark import cli
 from lora_efficiency_benchmark.cli import plan as cli_plan
+from lora_efficiency_benchmark.execution import choice
 from lora_efficiency_benchmark.store import Store
 
 pytestmark = pytest.mark.usefixtures("close_log", "signals")
@@ -455,7 +456,7 @@ def call(arguments: tuple[str, ...], tmp: Path, patch: pytest.MonkeyPatch, capsy
     patch.setenv("LC_ALL", "C.UTF-8")
     patch.chdir(tmp)  # a run that starts after all leaves its folder there
     patch.setattr(cli_plan, "_estimated_peaks", accepted)
-    patch.setattr(benchmark, "LocalLauncher", accepted)
+    patch.setattr(choice, "LocalLauncher", accepted)
     with pytest.raises(SystemExit) as stop:
         cli.main()
     said = capsys.readouterr()

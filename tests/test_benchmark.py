@@ -18,9 +18,9 @@ from lora_efficiency_benchmark import (
     LoRABenchmarkConfig,
     LoRAEfficiencyBenchmark,
 )
-from lora_efficiency_benchmark.benchmark import analyze_folder
 from lora_efficiency_benchmark.config import load_config
 from lora_efficiency_benchmark.errors import ConfigError, StoreError, TargetModulesError
+from lora_efficiency_benchmark.folder import analyze_folder
 from lora_efficiency_benchmark.plan import Cell, expand
 from lora_efficiency_benchmark.results import CellRecord
 
@@ -245,7 +245,7 @@ def test_an_output_path_that_is_a_file(tiny_model_dir: Path, tmp_path: Path) -> 
 def test_analysis_and_report_need_no_torch(finished: Path) -> None:
     code = (
         "import sys\n"
-        "from lora_efficiency_benchmark.benchmark import analyze_folder\n"
+        "from lora_efficiency_benchmark.folder import analyze_folder\n"
         "from lora_efficiency_benchmark.report import render_html\n"
         f"render_html(analyze_folder({str(finished)!r}), 'ja')\n"
         "assert 'torch' not in sys.modules and 'transformers' not in sys.modules\n"

@@ -36,8 +36,8 @@ from lora_efficiency_benchmark.analysis.comparing.values import (
     RunValue,
 )
 from lora_efficiency_benchmark.analysis.contrasts import PairedRatio
-from lora_efficiency_benchmark.benchmark import read_folder
 from lora_efficiency_benchmark.claims import Claim, load_claims
+from lora_efficiency_benchmark.folder import read_folder
 from lora_efficiency_benchmark.importing import import_results
 from lora_efficiency_benchmark.report.terminal.comparing import render_comparison
 from lora_efficiency_benchmark.results import CellRecord

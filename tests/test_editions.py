@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from factories import make_config, make_records
-from lora_efficiency_benchmark import LoRAEfficiencyBenchmark
 from lora_efficiency_benchmark.config import LoRABenchmarkConfig
 from lora_efficiency_benchmark.dataset import (
     GENERATED_EDITION,
@@ -17,6 +16,7 @@ from lora_efficiency_benchmark.dataset import (
     edition_of,
     on_other_texts,
 )
+from lora_efficiency_benchmark.measuring import set_aside_other_texts
 from lora_efficiency_benchmark.plan import expand
 from lora_efficiency_benchmark.results import CellRecord
 from lora_efficiency_benchmark.search import remaining_cells
@@ -104,8 +104,7 @@ def test_a_run_sets_them_aside_by_name_and_measures_again(tmp_path: Path) -> Non
     for record in stored:
         store.write_record(record)
     before = {path.name: path.read_bytes() for path in store.records_path.iterdir()}
-    benchmark = LoRAEfficiencyBenchmark(settings)
-    (line,) = benchmark._set_aside_other_texts()
+    (line,) = set_aside_other_texts(settings, store)
     assert f"{store.records_path}: " in line
     assert f"{len(stored)} records" in line
     assert f", {len(stored) - 3} more, and their cells run again" in line
@@ -114,7 +113,7 @@ def test_a_run_sets_them_aside_by_name_and_measures_again(tmp_path: Path) -> Non
     assert after == {f"{name}.other-texts": content for name, content in before.items()}
     assert store.load_records() == []
     assert len(remaining_cells(settings, [])) == len(expand(settings))
-    assert benchmark._set_aside_other_texts() == [], "once is enough"
+    assert set_aside_other_texts(settings, store) == [], "once is enough"
 
 
 def test_a_run_keeps_what_is_current_or_belongs_to_another_configuration(tmp_path: Path) -> None:
@@ -125,5 +124,5 @@ def test_a_run_keeps_what_is_current_or_belongs_to_another_configuration(tmp_pat
     for record in [*records(settings, edition=NEW), *other]:
         store.write_record(record)
     kept = len(store.load_records())
-    assert LoRAEfficiencyBenchmark(settings)._set_aside_other_texts() == []
+    assert set_aside_other_texts(settings, store) == []
     assert len(store.load_records()) == kept

@@ -19,10 +19,10 @@ from lora_efficiency_benchmark import (
     claim_scale,
     foresight,
 )
-from lora_efficiency_benchmark.benchmark import analyze_folder
 from lora_efficiency_benchmark.cli import app
 from lora_efficiency_benchmark.errors import StoreError
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
+from lora_efficiency_benchmark.folder import analyze_folder
 from lora_efficiency_benchmark.plan import Cell, expand
 from lora_efficiency_benchmark.report.terminal.progress import Progress
 from lora_efficiency_benchmark.results import CellRecord

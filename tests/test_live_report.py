@@ -12,8 +12,8 @@ import pytest
 
 from factories import environment, fail, make_config, make_records
 from lora_efficiency_benchmark import LoRABenchmarkConfig, LoRAEfficiencyBenchmark, benchmark
-from lora_efficiency_benchmark.benchmark import analyze_folder
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
+from lora_efficiency_benchmark.folder import analyze_folder
 from lora_efficiency_benchmark.plan import Cell, expand
 from lora_efficiency_benchmark.report.live import LiveReport
 from lora_efficiency_benchmark.results import CellRecord
@@ -115,7 +115,7 @@ def launched(
     config = make_config(lora_configurations=ONE_ADAPTER, output_dir=str(tmp_path / "out"))
     clock = Clock()
     launcher = Launcher(make_records(config), clock)
-    monkeypatch.setattr(benchmark, "LocalLauncher", launcher)
+    monkeypatch.setattr(choice, "LocalLauncher", launcher)
     monkeypatch.setattr(benchmark, "LiveReport", lambda write: LiveReport(write, clock))
     return LoRAEfficiencyBenchmark(config), launcher
 

@@ -14,7 +14,7 @@ import pytest
 from factories import environment, evaluation, make_config, make_records
 from lora_efficiency_benchmark import LoRAEfficiencyBenchmark, benchmark
 from lora_efficiency_benchmark.errors import ConfigError, LoraBenchError, UserError
-from lora_efficiency_benchmark.execution import on_node, ray_engine, ray_launcher
+from lora_efficiency_benchmark.execution import choice, on_node, ray_engine, ray_launcher
 from lora_efficiency_benchmark.execution.node_check import choose_nodes, local_paths
 from lora_efficiency_benchmark.execution.nodes import (
     Demand,
@@ -388,10 +388,8 @@ def test_estimates_that_a_node_cannot_make_say_why() -> None:
 def on_cluster(
     monkeypatch: pytest.MonkeyPatch, cluster: FakeCluster, config: Any
 ) -> LoRAEfficiencyBenchmark:
-    monkeypatch.setattr(benchmark, "require_ray", lambda: None)
-    monkeypatch.setattr(
-        benchmark, "RayLauncher", lambda *given: RayLauncher(*given, engine=cluster)
-    )
+    monkeypatch.setattr(choice, "require_ray", lambda: None)
+    monkeypatch.setattr(choice, "RayLauncher", lambda *given: RayLauncher(*given, engine=cluster))
     monkeypatch.setattr(benchmark, "write_report", lambda *_: None)
     return LoRAEfficiencyBenchmark(config)
 

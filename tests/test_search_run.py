@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lora_efficiency_benchmark import LoRABenchmarkConfig, LoRAEfficiencyBenchmark
-from lora_efficiency_benchmark.benchmark import analyze_folder
+from lora_efficiency_benchmark.folder import analyze_folder
 from lora_efficiency_benchmark.plan import Cell
 from lora_efficiency_benchmark.results import CellRecord
 from lora_efficiency_benchmark.search import found_rates

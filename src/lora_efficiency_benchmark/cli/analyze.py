@@ -34,7 +34,7 @@ def analyze(
 
     Example: lora-bench analyze lora_benchmark_results --json
     """
-    from ..benchmark import analyze_folder
+    from ..folder import analyze_folder
     from ..report.terminal import render_terminal
 
     language = choose_language(lang)

@@ -33,7 +33,7 @@ def compare(
     Example: lora-bench compare before after --lang en
     """
     from ..analysis.comparing import RunInput, compare_runs
-    from ..benchmark import read_folder
+    from ..folder import read_folder
     from ..report.terminal.comparing import render_comparison
 
     language = choose_language(lang)

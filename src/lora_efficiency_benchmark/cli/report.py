@@ -59,7 +59,7 @@ def report(
 
     Example: lora-bench report DIR --format latex -o table.tex --figures figures
     """
-    from ..benchmark import analyze_folder
+    from ..folder import analyze_folder
 
     language = choose_language(lang)
     chosen = format_ or "html"

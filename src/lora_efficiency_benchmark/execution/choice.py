@@ -1,0 +1,54 @@
+"""Which launcher runs the cells (row 4): this machine, or a Ray cluster. No torch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from ..config import LoRABenchmarkConfig
+from ..errors import ConfigError
+from ..results import OK, CellRecord
+from ..search import planned_records
+from ..tracking import Tracking
+from .executors import EXECUTORS, RAY, Launcher
+from .launcher import LocalLauncher
+from .ray_engine import require_ray
+from .ray_launcher import RayLauncher
+
+
+def check_executor(executor: str, processes: int) -> None:
+    """Raises ConfigError where it is unknown, needs what is not installed, or cannot do it."""
+    if executor not in EXECUTORS:
+        raise ConfigError(f"--executor {executor}: must be {' or '.join(EXECUTORS)}")
+    if executor == RAY and processes > 1:
+        raise ConfigError(
+            f"launcher.processes: {processes} processes a cell run on this machine only; "
+            "leave --executor ray out"
+        )
+    if executor == RAY:
+        require_ray()
+
+
+def make_launcher(
+    config: LoRABenchmarkConfig,
+    executor: str,
+    address: str | None,
+    tracking: Tracking | None,
+    records: Sequence[CellRecord],
+) -> Launcher:
+    """What runs the cells; ``records`` are those of the folder. See ``check_executor``."""
+    limit = config.time_limit_minutes
+    seconds = limit * 60 if limit else None
+    if executor == RAY:
+        address = address or config.launcher.get("address")
+        before = _most_used_device(planned_records(config, records))
+        return RayLauncher(address, seconds, tracking, before)
+    isolation = config.launcher.get("isolation", "auto")
+    return LocalLauncher(isolation, seconds, tracking, config.processes)
+
+
+def _most_used_device(records: Sequence[CellRecord]) -> str | None:
+    """The device that most results come from: new ones are judged with them only if theirs is."""
+    devices = [r.environment.get("device") or {} for r in records if r.status == OK]
+    names = Counter(str(device["name"]) for device in devices if device.get("name"))
+    return names.most_common(1)[0][0] if names else None
