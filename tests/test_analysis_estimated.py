@@ -281,7 +281,7 @@ def test_the_error_is_that_of_the_memory_cells() -> None:
     assert full.measured == pytest.approx(2.61 * GIB, rel=1e-6)
     document = analyze(records, CLAIMS).to_dict()["estimator"]
     assert set(document["cells"][0]) == {
-        "cell_id", "label", "reading", "estimated", "measured", "error",
+        "cell_id", "label", "reading", "estimated", "measured", "error", "model",
     }  # fmt: skip
 
 

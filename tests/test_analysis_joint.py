@@ -34,7 +34,7 @@ def test_verified_when_one_configuration_meets_everything() -> None:
     assert verdict.verification == "VERIFIED"
     assert set(of(verdict, "r=4 q,v")["claims"].values()) == {"VERIFIED"}
     assert "r=4 q,v meets all three claims at once" in verdict.sentence["en"]
-    assert "3つの主張すべてを同時に満たす" in verdict.sentence["ja"]
+    assert "3つの主張すべてを同時に満たします" in verdict.sentence["ja"]
 
 
 def test_different_configurations_do_not_add_up() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from factories import environment, fail, make_config, make_records
 from lora_efficiency_benchmark import LoRABenchmarkConfig, LoRAEfficiencyBenchmark, benchmark
+from lora_efficiency_benchmark.execution import choice
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
 from lora_efficiency_benchmark.folder import analyze_folder
 from lora_efficiency_benchmark.plan import Cell, expand

@@ -343,7 +343,7 @@ def test_a_clear_recommendation() -> None:
     assert "lower bound" in found.sentence.en
     assert "4 seeds" in found.sentence.en
     assert "full fine-tuning 2.61 GiB" in found.sentence.en
-    assert found.sentence.ja.startswith("r=8 q,k,v,o を推奨: ")
+    assert found.sentence.ja.startswith("r=8 q,k,v,o を推奨します。")
     assert of(found, "r=4 q,v").status == RULED_OUT
 
 

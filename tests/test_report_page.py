@@ -175,3 +175,75 @@ def test_hostile_names_stay_text(started: Any, tmp_path: Path) -> None:
         assert o.page.locator("img").count() == 0
         assert HOSTILE in o.page.locator("#quality").text_content()
         assert (o.errors, o.requests) == ([], [])
+
+
+A4 = (703, 990)  # CSS pixels inside the page's margins
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True])
+def test_printed_pages_are_white_whole_and_unfolded(
+    started: Any, page_file: Path, dark: bool
+) -> None:
+    with opened(started, page_file, size=A4, dark=dark) as o:
+        folded = "document.querySelectorAll('details:not([open])').length"
+        before = o.page.evaluate(folded)
+        assert before > 3
+        printed = o.page.pdf(prefer_css_page_size=True)
+        assert printed.startswith(b"%PDF")
+        assert o.page.evaluate(folded) == before, "folded again on the screen"
+        o.page.emulate_media(media="print")
+        o.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert o.page.evaluate(folded) == 0
+        assert o.page.evaluate("getComputedStyle(document.body).backgroundColor") == (
+            "rgb(255, 255, 255)"
+        )
+        assert o.page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+        for hidden in (".filter", ".languages", ".contents", "#tip"):
+            assert not o.page.locator(hidden).first.is_visible(), hidden
+        assert o.overflow() == 0
+        wide = o.page.evaluate(
+            "[...document.querySelectorAll('table, .drawing svg')]"
+            ".filter(e => e.getBoundingClientRect().right > innerWidth + 1)"
+            ".map(e => e.outerHTML.slice(0, 99))"
+        )
+        assert wide == [], "nothing is cut off at the edge of the paper"
+        assert (o.errors, o.requests) == ([], [])
+
+
+@pytest.mark.slow
+def test_a_small_telephone_shows_japanese_whole(started: Any, page_file: Path) -> None:
+    with opened(started, page_file, size=(360, 740), locale="ja-JP") as o:
+        o.page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        assert o.overflow() == 0
+        narrow = o.page.evaluate(
+            "[...document.querySelectorAll('thead th')].filter(th => th.offsetWidth < 60)"
+            ".map(th => th.textContent)"
+        )
+        assert narrow == [], "a heading that stands upright, letter by letter"
+        cut = o.page.evaluate(
+            "[...document.querySelectorAll('.card *, h1, h2, h3, p, li')]"
+            ".filter(e => e.scrollWidth > e.clientWidth + 1"
+            " && getComputedStyle(e).overflowX === 'visible'"
+            " && e.clientWidth > 0 && !e.closest('.scroll') && !e.closest('.hidden'))"
+            ".map(e => e.outerHTML.slice(0, 99))"
+        )
+        assert cut == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_a_page_of_two_models(started: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    config = make_config(model_name="large", base_model_name="small", seeds=2)
+    reference = config.reference
+    assert reference is not None
+    records = [*make_records(config), *make_records(reference, base_loss=3.2)]
+    found = analyze(records, load_claims("paper-r5"), base_model="small")
+    with opened(started, written(found, tmp_path), size=size) as o:
+        assert found.across is not None
+        assert found.across.sentence["ja"] in o.page.locator("header").inner_text()
+        assert "small" in enlivened(o.page, "memory").text_content()
+        assert "small" in enlivened(o.page, "across").text_content()
+        o.page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        assert o.axe() == []
+        assert (o.overflow(), o.errors, o.requests) == (0, [], [])

@@ -37,11 +37,12 @@ def headline(facts: Headline) -> Text:
             f"{subject.ja}: まだ測定していない主張があるため、判定できません",
         )
     where = _where(facts)
+    gap = "" if where.ja.endswith(")") else " "  # between Latin letters and Japanese ones
     figures = _figures(facts.claims, facts.best)
     if facts.verification == VERIFIED:
         return Text(
             f"{subject.en}: {where.en} meets {all_en} at once ({figures.en})",
-            f"{subject.ja}: {where.ja} は{all_ja}を同時に満たします({figures.ja})",
+            f"{subject.ja}: {where.ja}{gap}は{all_ja}を同時に満たします({figures.ja})",
         )
     if facts.verification == UNDECIDED:
         seeds = facts.seeds_needed
@@ -51,13 +52,13 @@ def headline(facts: Headline) -> Text:
             f"{subject.en}: undecided whether any configuration meets {all_en}; "
             f"{where.en} still could ({figures.en}){en}",
             f"{subject.ja}: {all_ja}を同時に満たす設定があるかは判定保留で、"
-            f"{where.ja} に可能性が残ります({figures.ja}){ja}",
+            f"{where.ja}{gap}に可能性が残ります({figures.ja}){ja}",
         )
     return Text(
         f"{subject.en}: no single configuration meets {all_en}; "
         f"{where.en} comes closest ({figures.en})",
         f"{subject.ja}: {all_ja}を同時に満たす設定はなく、"
-        f"最も近いのは {where.ja} です({figures.ja})",
+        f"最も近いのは {where.ja}{gap}です({figures.ja})",
     )
 
 
@@ -86,10 +87,12 @@ def across_sentence(
     where = Text(lead.configuration, lead.configuration)
     if at is not None:
         where = Text(f"{where.en} at {at} texts", f"{where.ja}(学習データ{at}件)")
-    if len(names) > 1 and lead.value is not None and _keeps_most(verdicts) is not None:
-        where = Text(f"{where.en} keeps most", f"維持率が最も高いのは {where.ja}")
     figures = _figures(claims, of_lead)
-    return Text(f"{head.en}: {where.en} ({figures.en})", f"{head.ja}: {where.ja}({figures.ja})")
+    gap = "" if where.ja.endswith(")") else " "
+    best = len(names) > 1 and _keeps_most(verdicts) is not None
+    en = f"{where.en}{' measured best' if best else ''} ({figures.en})"
+    told = f"維持率の測定値が最も高いのは {where.ja}{gap}で、" if best else f"{where.ja}{gap}は、"
+    return Text(f"{head.en}: {en}", f"{head.ja}: {told}{figures.ja}です")
 
 
 def _keeps_most(verdicts: Sequence[ClaimVerdict]) -> ConfigurationVerdict | None:

@@ -151,7 +151,7 @@ def outcome(compared: ComparedQuantity, found: RunDifference) -> Text:
         return _STATES[NO]
     if found.difference is None:
         why = Text(f": {found.reason}", f"({found.reason_ja})") if found.reason else NOTHING
-        return Text(f"no difference can be given{why.en}", f"差は不明{why.ja}")
+        return Text(f"no difference can be given{why.en}", f"差は計算不可{why.ja}")
     if found.difference == 0 and (compared.exact or found.interval in (None, (0.0, 0.0))):
         return Text("the same", "同じ")
     shown = difference_text(compared.metric, found.difference)
@@ -160,14 +160,14 @@ def outcome(compared: ComparedQuantity, found: RunDifference) -> Text:
     if found.interval is None:
         seeds = (f"{found.num_seeds} seed", f"{found.num_seeds}シード")
         return Text(
-            f"{shown.en}; {seeds[0]} shows no difference", f"{shown.ja}({seeds[1]}では差は不明)"
+            f"{shown.en}; {seeds[0]} shows no difference", f"{shown.ja}({seeds[1]}では差は未確認)"
         )
     interval = interval_text(compared.metric, found)
     if found.shown:
         return Text(f"{shown.en} ({interval.en})", f"{shown.ja}({interval.ja})")
     return Text(
         f"not shown to differ ({shown.en}, {interval.en})",
-        f"差は不明({shown.ja}、{interval.ja})",
+        f"差は未確認({shown.ja}、{interval.ja})",
     )
 
 
@@ -226,7 +226,7 @@ def _barred(rows: Sequence[tuple[ComparedQuantity, RunDifference]]) -> Text:
         return Text("", "")
     en = ", ".join(f"{', '.join(t.en for t in g)} ({w.en})" for w, g in groups.items())
     ja = "。".join(
-        f"{'、'.join(t.ja for t in g)}は比較できません({w.ja})" for w, g in groups.items()
+        f"{'、'.join(t.ja for t in g)}は比較できません(理由: {w.ja})" for w, g in groups.items()
     )
     return Text(f"not comparable: {en}", ja)
 

@@ -201,7 +201,7 @@ def _confounded(plain: Sequence[PivotEntry]) -> Text:
     ranks = listing([f"{t}: {', '.join(rows[t])}" for t in alone])
     return Text(
         f"target modules at one rank for {ranks.en} (no other group was run at that rank)",
-        f"同じランクでの対象モジュールの差({ranks.ja}では、他の対象を測っていない)",
+        f"同じランクでの対象モジュールの差({ranks.ja}では、他の対象は未測定)",
     )
 
 

@@ -34,7 +34,9 @@ def curves_spec(analysis: Analysis, say: Wording) -> Spec | None:
     if not values:
         return None
     panels = list(dict.fromkeys(row["panel"] for row in values))
-    facet = {"field": "panel", "type": "nominal", "title": None, "sort": panels}
+    facet: Spec = {"field": "panel", "type": "nominal", "title": None, "sort": panels}
+    if analysis.across is not None:  # a model's name beside the arm's: longer than a panel is wide
+        facet["header"] = {"labelExpr": "split(datum.label, ' · ')"}
     spec = {"width": 205, "height": 130, "layer": _layers(values, say)}
     data = shown(values)
     data["transform"].append({"flatten": _AXES[: 4 if _banded(values) else 2]})

@@ -77,8 +77,8 @@ def _table(
     for title in titles[2:]:
         table.add_column(title, overflow="fold", no_wrap=fits)
     for claim, *rest in rows:
-        parts = [line for part in claim.split("\n") for line in wrap(part, left)]
-        name = "\n".join(parts) if fits else claim
+        parts = claim.split("\n")
+        name = "\n".join(line for p in parts for line in wrap(p, left)) if fits else claim
         table.add_row(*map(Text, (name, *rest)))
     out = StringIO()
     console = Console(file=out, width=width, color_system=None, force_terminal=False,

@@ -28,7 +28,7 @@ COMPARING_TEXTS = {
         "Every difference is to A. * : with the reservations named above.",
     ),
     "compare.levels": _t(
-        "[ ] は各実行の95%区間。差の区間は、比べる構成と実行の数だけ厳しくしてあります。",
+        "[ ] は各実行の95%区間です。差の区間は、比べる構成と実行の数だけ厳しくしてあります。",
         "[ ] is a run's own 95% interval; intervals of differences are corrected for the number "
         "of configurations and of runs compared.",
     ),
