@@ -11,6 +11,7 @@ from lora_efficiency_benchmark.measure.allocations import (
     BACKWARD,
     BETWEEN,
     CATEGORIES,
+    EXCHANGE,
     FORWARD,
     OPTIMIZER,
     Event,
@@ -110,6 +111,13 @@ def test_releases_of_what_came_before_are_left_out() -> None:
     """A block from before the tracked phase is part of neither side."""
     peak = peak_of([(0x99, -500), FORWARD, (ACTIVATION, 10)])
     assert peak.allocated_bytes == 1010
+
+
+def test_copies_that_pass_between_processes_are_left_out() -> None:
+    """Another thread frees them: counted, they would live for ever."""
+    exchange = [BETWEEN, EXCHANGE, (0x70, 5000), BETWEEN]
+    assert peak_of([*exchange, *STEP]) == peak_of(STEP)
+    assert peak_of([*exchange, (0x70, 7), (0x70, -7), *STEP]) == peak_of(STEP)
 
 
 def test_the_first_of_equal_peaks_counts() -> None:

@@ -306,12 +306,13 @@ def test_the_settings_that_accelerate_reads_are_whole() -> None:
 
 
 def test_the_environment_is_the_callers_but_for_other_launches() -> None:
-    given = {"HOME": "/home/x", "ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "1"}
+    pinned = {"OMP_PROC_BIND": "true", "OMP_PLACES": "cores"}  # all ranks to the same cores
+    given = {"HOME": "/home/x", "ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "1", **pinned}
     found = launch_environment(given)
     assert found["HOME"] == "/home/x"
     assert found["PYTHONSAFEPATH"] == "1"
     assert found["GLOO_SOCKET_IFNAME"].startswith("lo"), "nothing leaves the machine"
-    assert not {"ACCELERATE_USE_FSDP", "FSDP_VERSION"} & set(found)
+    assert not {"ACCELERATE_USE_FSDP", "FSDP_VERSION", *pinned} & set(found)
     assert launch_environment({"GLOO_SOCKET_IFNAME": "eth9"})["GLOO_SOCKET_IFNAME"] == "eth9"
 
 

@@ -13,7 +13,8 @@ import torch
 
 from lora_efficiency_benchmark import ranks
 from lora_efficiency_benchmark.measure import environment, timing
-from lora_efficiency_benchmark.measure.memory import of_all_ranks
+from lora_efficiency_benchmark.measure.allocations import Event
+from lora_efficiency_benchmark.measure.rank_memory import of_all_ranks, without_moves
 from lora_efficiency_benchmark.measure.timing import StepTimer
 
 
@@ -98,6 +99,11 @@ def test_the_memory_of_ranks_is_the_largest() -> None:
     assert [found[f"{name}_bytes"] for name in ("peak_allocated", "process_peak")] == [6, 9]
     assert found["peak_reserved_bytes"] is None
     assert [(r["rank"], r["peak_allocated_bytes"]) for r in found["ranks"]] == [(0, 5), (1, 6)]
+
+
+def test_weights_that_are_moved_count_once() -> None:
+    moved, batch, later, end = Event(1, 10, 5), Event(2, 20, 3), Event(9, 10, 5), Event(3, 10, -5)
+    assert without_moves([moved, batch, end, later], {10}, 4) == [batch, end, later]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])

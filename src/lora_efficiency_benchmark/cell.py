@@ -36,7 +36,8 @@ from .errors import (
 from .evaluation import evaluate
 from .launching import DEEPSPEED
 from .measure.environment import accelerator_in_use, describe_environment
-from .measure.memory import MemoryTracker, of_all_ranks
+from .measure.memory import MemoryTracker
+from .measure.rank_memory import of_all_ranks
 from .plan import Cell
 from .probes import evaluate_probes
 from .results import FAILED, OK, CellRecord

@@ -29,7 +29,7 @@ _KEYS = ("isolation", "processes", "accelerate_config", "address")
 _RULE = "{isolation: auto|fork|spawn, processes: 2, accelerate_config: FILE, address: auto}"
 
 # What a file may say, because ``accelerate config`` writes it, but only as it is here anyway.
-_OFF = (None, False, "no", "none", "NO", {}, [])
+_OFF: tuple[Any, ...] = (None, False, "no", "none", "NO", {}, [])
 _FIXED: dict[str, tuple[Any, ...]] = {
     "compute_environment": ("LOCAL_MACHINE",),
     "num_machines": (1,),

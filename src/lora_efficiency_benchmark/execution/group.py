@@ -44,6 +44,8 @@ _EXIT_CODE = re.compile(r"exitcode\s*:\s*(-?\d+)")  # in the summary that the la
 _SAID = re.compile(r"\b\w*(?:Error|Exception): \S")  # the last line of a traceback
 # Settings of accelerate in the caller's environment would be mixed into those of the cell.
 _FOREIGN = ("ACCELERATE_", "FSDP_", "PARALLELISM_CONFIG_", "MEGATRON_LM_", "TORCHELASTIC_")
+# Each rank would tie its threads to the same first cores.
+_PINNING = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
 
 
 def events_file(folder: Path, rank: int) -> Path:
@@ -70,7 +72,7 @@ def launch_command(folder: Path, processes: int, threads: int) -> list[str]:
 
 def launch_environment(given: Mapping[str, str]) -> dict[str, str]:
     """The caller's variables without another launch's, and traffic on this machine only."""
-    kept = {name: value for name, value in given.items() if not name.startswith(_FOREIGN)}
+    kept = {k: v for k, v in given.items() if not k.startswith(_FOREIGN) and k not in _PINNING}
     loopback = "lo0" if sys.platform == "darwin" else "lo"
     here = {"GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": loopback}
     return {**here, **kept, "PYTHONSAFEPATH": "1"}

@@ -21,6 +21,7 @@ CATEGORIES = (
     "weights", "adapter", "gradients", "optimizer", "activations", "logits_and_loss", "temporaries",
 )  # fmt: skip
 FORWARD, BACKWARD, OPTIMIZER, BETWEEN = "forward", "backward", "optimizer", "between"
+EXCHANGE = "exchange"  # copies that pass between processes: their end is not in the stream
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ def find_peak(
 ) -> Peak:
     """Replay the events; ``weights_bytes`` and ``adapter_bytes`` were alive before the first.
 
+    Blocks made in the phase ``exchange`` are left out.
+
     ``logits_sizes`` are the byte sizes that only logits-shaped blocks have.
     """
     blocks: list[_Block] = []
@@ -84,6 +87,8 @@ def find_peak(
             if item.step_end:
                 end_of_step = running
         elif item.nbytes > 0:
+            if phase == EXCHANGE:
+                continue
             block = _Block(item.nbytes, index, phase)
             blocks.append(block)
             alive[item.address] = block

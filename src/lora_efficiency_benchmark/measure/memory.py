@@ -12,7 +12,6 @@ down, which is why timing and quality are measured elsewhere.
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -24,10 +23,12 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
+from .. import ranks
 from ..models import is_adapter
 from .allocations import (
     BACKWARD,
     BETWEEN,
+    EXCHANGE,
     FORWARD,
     OPTIMIZER,
     Event,
@@ -36,6 +37,7 @@ from .allocations import (
     find_peak,
     logits_sizes,
 )
+from .rank_memory import without_moves
 
 _MARK = "lora_bench.mark."
 _HISTORY_ENTRIES = 2_000_000
@@ -52,6 +54,7 @@ class MemoryTracker:
         """
         self._model, self._attributed, self._placed = model, attributed, placed
         self._device = next(model.parameters()).device if placed else _accelerator()
+        self._moved: tuple[set[int], int] | None = None  # addresses of weights, at which mark
         self._marks: list[Mark] = []
         self._logits_sizes: set[int] = set()
         self._stack = ExitStack()
@@ -70,6 +73,8 @@ class MemoryTracker:
         ]
         for hook in hooks:
             self._stack.callback(hook.remove)
+        if ranks.count() > 1:
+            self._mark_broadcasts()
         if self._device.type == "cpu":
             self._profiler = torch.profiler.profile(
                 activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
@@ -122,7 +127,29 @@ class MemoryTracker:
         if not self._placed:
             self._placed = True
             torch.accelerator.reset_peak_memory_stats()
+        if ranks.count() > 1 and not self._moved:
+            tensors = [*self._model.parameters(), *self._model.buffers()]
+            self._moved = {t.untyped_storage().data_ptr() for t in tensors}, len(self._marks)
         self._mark(FORWARD)
+
+    def _mark_broadcasts(self) -> None:
+        """Tell the copies apart by which DDP makes the weights of all ranks equal.
+
+        A thread of the communication library frees them, which the profiler does not see.
+        """
+        library: Any = torch.distributed  # DDP looks the function up there, whenever it is needed
+        original = library._broadcast_coalesced
+
+        def marked(*arguments: Any, **named: Any) -> Any:
+            before = self._marks[-1].phase if self._marks else BETWEEN
+            self._mark(EXCHANGE)
+            try:
+                return original(*arguments, **named)
+            finally:
+                self._mark(before)
+
+        library._broadcast_coalesced = marked
+        self._stack.callback(setattr, library, "_broadcast_coalesced", original)
 
     def _after_forward(self, _module: Any, _inputs: Any, outputs: Any) -> None:
         logits = getattr(outputs, "logits", None)
@@ -152,6 +179,9 @@ class MemoryTracker:
             Mark(times.get(i, m.time_ns), m.phase, m.tags, m.step_end)
             for i, m in enumerate(self._marks)
         ]
+        if self._moved:
+            weights, first = self._moved
+            events = without_moves(events, weights, marks[first].time_ns)
         peak = find_peak(events, marks, self._weights, self._adapter, self._logits_sizes)
         values = _peak_dict(peak)
         if not self._attributed:
@@ -186,24 +216,6 @@ class MemoryTracker:
             "device_used_bytes": total - free,
             "process_peak_bytes": process_peak_bytes(),
         }
-
-
-def of_all_ranks(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One ``memory`` block from those of the ranks: every size is the largest of any rank.
-
-    ``ranks`` lists the sizes of each; the rest is of the rank with the highest peak.
-    """
-    if len(results) == 1:
-        return dict(results[0])
-    sizes = (
-        "peak_allocated_bytes", "peak_reserved_bytes", "device_used_bytes", "process_peak_bytes",
-    )  # fmt: skip
-    highest = max(results, key=lambda result: result["peak_allocated_bytes"])
-    most = {
-        name: max((r[name] for r in results if r[name] is not None), default=None) for name in sizes
-    }
-    each = [{"rank": i, **{name: r[name] for name in sizes}} for i, r in enumerate(results)]
-    return {**highest, **most, "ranks": each}
 
 
 def _accelerator() -> torch.device:
