@@ -89,8 +89,14 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def test_every_cell_ends_with_one_record_although_a_node_is_lost(
-    cluster: Any, tiny_model_dir: Path, tmp_path: Path
+    cluster: Any, tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    stranger = tmp_path / "stranger"
+    stranger.mkdir()
+    for name in ("lora_efficiency_benchmark", "yaml", "torch"):
+        text = f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit"
+        (stranger / f"{name}.py").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(stranger)
     config = tiny_config(tiny_model_dir, tmp_path / "out", training_steps=40, eval_steps=20)
     lost = sorted(cluster.worker_nodes, key=str)[0]
 
@@ -113,6 +119,8 @@ def test_every_cell_ends_with_one_record_although_a_node_is_lost(
     assert all(r.environment["node"] for r in records.values())
     assert analysis.unfinished == 0
     assert not analysis.failures
+    assert not (tmp_path / "ran").exists(), "nobody imports from the folder the caller stands in"
+    assert Path.cwd() == stranger
 
     trained = next(r for r in records.values() if r.cell.kind == "train")
     with LocalLauncher("spawn") as alone:

@@ -60,9 +60,10 @@ class FakeCluster:
         self.started: list[tuple[str, Request, Demand, tuple[str, ...], int]] = []
         self.log: list[tuple[str, str]] = []
         self._waiting: list[tuple[str, Request]] = []
+        self.joined = 0
 
     def open(self) -> None:
-        pass
+        self.joined += 1
 
     def close(self) -> None:
         self.cancel()
@@ -464,6 +465,31 @@ def test_interrupted_runs_end_what_is_in_flight(
         on_cluster(monkeypatch, Stopping(), config).run(executor="ray")
     assert closed == [True]
     assert Store(tmp_path).load_records() == []
+
+
+@pytest.mark.usefixtures("close_log")
+def test_a_cluster_is_joined_once_and_only_where_something_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = make_config(lora_configurations=ONE_ADAPTER, output_dir=str(tmp_path))
+    made = {record.cell_id: record for record in make_records(config)}
+    for joined in (1, 0):
+        cluster = FakeCluster(cell=lambda cell: {"record": made[cell.id].to_dict()})
+        on_cluster(monkeypatch, cluster, config).run(executor="ray")
+        assert cluster.joined == joined
+
+
+def test_the_claims_scale_is_estimated_without_a_check_of_the_nodes() -> None:
+    class Estimating(FakeCluster):
+        def _answer(self, key: str, request: Request) -> Outcome:
+            assert request["do"] == "scale"
+            return {"estimates": [{"model": "m"}]}
+
+    told: list[dict[str, Any]] = []
+    cluster = Estimating([replace(NODE, id="head", cpus=0), NODE])
+    assert RayLauncher(engine=cluster).estimate_scale(told.append) == [{"model": "m"}]
+    assert told == [{"event": "scale"}]
+    assert cluster.started[0][3] == ("a1",)
 
 
 # ---- what cannot be -----------------------------------------------------------------------------

@@ -61,7 +61,7 @@ class RayEngine:
         os.environ.update(_SETTINGS)
         import ray
 
-        with _own_signal_handlers():
+        with _own_signal_handlers(), _no_folder_to_import_from():
             try:
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, **self._where())
             except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
@@ -74,7 +74,7 @@ class RayEngine:
         self._function = ray.remote(answer)
 
     def _where(self) -> dict[str, Any]:
-        """Arguments of ``ray.init``. A cluster that is started here listens to this machine only.
+        """Arguments of ``ray.init``; a cluster that is started here asks for Ray's token by itself.
 
         Without an address Ray would join any cluster that it finds; nobody asked for that.
         """
@@ -85,7 +85,6 @@ class RayEngine:
             "num_cpus": usable_cores(),
             "object_store_memory": _STORE_BYTES,
             "include_dashboard": False,
-            "_node_ip_address": "127.0.0.1",
         }
 
     def nodes(self) -> list[Node]:
@@ -155,6 +154,20 @@ def _node(values: dict[str, Any]) -> Node:
         gpus=int(resources.get("GPU", 0)),
         memory_bytes=int(resources.get("memory", 0)),
     )
+
+
+@contextlib.contextmanager
+def _no_folder_to_import_from() -> Iterator[None]:
+    """Ray lets its workers import from the folder that the caller stands in: let it be the root.
+
+    A stranger's data folder could hold a module of any name. Folders of PYTHONPATH stay what they
+    are.
+    """
+    named = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    if named:
+        os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, named))
+    with contextlib.chdir(os.path.abspath(os.sep)):
+        yield
 
 
 @contextlib.contextmanager

@@ -63,8 +63,8 @@ class Engine(Protocol):
 class RayLauncher:
     """Runs cells on the nodes of one kind, as many at a time as the cluster has room for.
 
-    ``with RayLauncher("auto") as launcher:`` ``preflight`` comes first: it looks at every node and
-    chooses the kind. ``device_before`` is the device that the folder's records come from.
+    ``with RayLauncher("auto") as launcher:`` before cells run, ``preflight`` looks at every node
+    and chooses the kind. ``device_before`` is the device that the folder's records come from.
     """
 
     def __init__(
@@ -78,12 +78,12 @@ class RayLauncher:
         self._engine = engine or RayEngine(address)
         self._limit, self._tracking = time_limit_seconds, tracking
         self._before = device_before
+        self._joined = False
         self._kind: NodeKind | None = None
         self._given: set[str] = set()
         self._largest: dict[str, Mapping[str, Any] | None] = {}  # estimate, by model
 
     def __enter__(self) -> RayLauncher:
-        self._engine.open()
         return self
 
     def __exit__(
@@ -102,9 +102,7 @@ class RayLauncher:
         Nodes that cannot run the cells are left out, each with a line in ``notes``. Raises
         UserError where none is left.
         """
-        nodes = {node.id: node for node in self._engine.nodes() if node.cpus >= 1}
-        if not nodes:
-            raise ConfigError("--executor ray: no node of the cluster has a CPU to offer")
+        nodes = {node.id: node for node in self._usable_nodes()}
         for node in nodes.values():
             request = self._request(
                 "check", node.cores, config=config.to_dict(), paths=local_paths(config)
@@ -152,10 +150,10 @@ class RayLauncher:
         return entries
 
     def _ask(self, what: str, **values: Any) -> dict[str, Any]:
-        """The answer of some node of the kind. Raises LoraBenchError."""
-        kind = self._chosen()
-        ids = [node.id for node in kind.nodes]
-        self._engine.start(what, self._request(what, kind.cores, **values), Demand(1), ids, 1)
+        """The answer of a node, of the chosen kind where one is. Raises LoraBenchError."""
+        nodes = self._kind.nodes if self._kind else self._usable_nodes()
+        request = self._request(what, nodes[0].cores, **values)
+        self._engine.start(what, request, Demand(1), [node.id for node in nodes], 1)
         for _, outcome in self._outcomes(1):
             if isinstance(outcome, Lost):
                 raise LoraBenchError(f"memory could not be estimated: {outcome.message}")
@@ -215,12 +213,25 @@ class RayLauncher:
 
     def _require_a_node(self) -> None:
         """Ray would wait for ever for nodes that are gone."""
-        kind, alive = self._chosen(), {node.id for node in self._engine.nodes()}
-        if not any(node.id in alive for node in kind.nodes):
+        alive = {node.id for node in self._engine.nodes()}
+        if self._kind and not any(node.id in alive for node in self._kind.nodes):
             raise LoraBenchError(
-                f"--executor ray: all {len(kind.nodes)} nodes of {kind.device} are gone; what is "
-                "finished is kept, the same command goes on from there"
+                f"--executor ray: all {len(self._kind.nodes)} nodes of {self._kind.device} are "
+                "gone; what is finished is kept, the same command goes on from there"
             )
+
+    def _usable_nodes(self) -> list[Node]:
+        """Nodes that can do something; the cluster is joined when that is asked first.
+
+        Raises ConfigError.
+        """
+        if not self._joined:
+            self._engine.open()
+            self._joined = True
+        nodes = [node for node in self._engine.nodes() if node.cpus >= 1]
+        if not nodes:
+            raise ConfigError("--executor ray: no node of the cluster has a CPU to offer")
+        return nodes
 
     def _chosen(self) -> NodeKind:
         if self._kind is None:
