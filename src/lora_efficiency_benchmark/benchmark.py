@@ -94,7 +94,7 @@ class LoRAEfficiencyBenchmark:
             if watch is not None:  # else the console handler says it
                 warn(line)
         self._note_configuration()
-        records = self.store.load_records()
+        records = self.store.outlines()
         missing = remaining_cells(self.config, records)
         kept = [r for r in planned_records(self.config, records) if r.status != FAILED]
         sized = self.config.estimate_scale and any(not claim.noisy for claim in claims)

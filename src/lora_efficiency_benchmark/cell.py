@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from . import bf16_matmul, models, ranks
 from .dataset import (
@@ -43,7 +44,7 @@ from .probes import evaluate_probes
 from .results import FAILED, OK, CellRecord
 from .samples import generate_samples
 from .tracking import NONE, TENSORBOARD, Tracking
-from .training import TrainSettings, settings_of, train
+from .training import BEFORE_TRAINING, TrainSettings, settings_of, train
 
 EventHook = Callable[[dict[str, Any]], None]  # {"event": "phase" | "step", ...}
 _SAMPLE = 1_000_000  # weights compared before and after, at most
@@ -264,7 +265,7 @@ class CellRun:
         with self.phase("save"):
             try:
                 self.record.saved = _saved_size(model)
-            except OSError:  # a full disk costs the size on disk, not the finished training
+            except (OSError, SafetensorError):  # a full disk costs the size on disk, no more
                 traceback.print_exc()
 
     def _settings(self) -> TrainSettings:
@@ -305,6 +306,9 @@ def _run_base(run: CellRun) -> None:
     }
     with run.phase("evaluate"):
         run.record.evaluation = evaluate(model, held_out, run.cell.precision, run.pad)
+    loss = run.record.evaluation["loss"]
+    if not math.isfinite(loss):
+        raise DivergedCell(f"held-out loss is {loss} {BEFORE_TRAINING}")
     if split.validation:
         _validate_base(run, model, split)
     run.probe_and_sample(model)

@@ -237,6 +237,6 @@ def plan_estimates(cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
         name = cell.model_name
         if name == DEFAULT_MODEL and not (default_model_path() / "source.json").is_file():
             name = str(default_model_facts()["architecture"])
-        stand_in[cell.id] = replace(cell, model_name=name)
+        stand_in[cell.id] = cell if name == cell.model_name else replace(cell, model_name=name)
     found = estimate_cells(list(stand_in.values()), plan_shape)
     return {id_: found[cell.id] for id_, cell in stand_in.items() if cell.id in found}

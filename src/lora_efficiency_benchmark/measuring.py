@@ -94,7 +94,7 @@ class Measurement:
 
         Each round of a search follows from the records of the one before.
         """
-        stored = self.store.load_records()
+        stored = self.store.outlines()
         doubtful = {r.cell_id for r in stored if not is_conclusive(r)}  # tried again, once
         untrained = ("base", "memory")
         ready = [c for c in remaining_cells(self.config, stored) if c.kind in untrained]
@@ -106,7 +106,7 @@ class Measurement:
         yield [*ready, *(c for c in left if c.kind == "train")]
 
     def _records_but(self, left_out: set[str]) -> list[CellRecord]:
-        return [r for r in self.store.load_records() if r.cell_id not in left_out]
+        return [r for r in self.store.outlines() if r.cell_id not in left_out]
 
     def _estimate_cells(
         self, launch: Launcher, cells: Sequence[Cell], notes: list[str]

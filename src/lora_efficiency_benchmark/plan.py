@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from .adapters import AdapterSettings
@@ -81,9 +82,12 @@ class Cell:
             return self.adapter.label
         return "base" if self.training_method is None else "full"
 
-    @property
+    @cached_property
     def id(self) -> str:
-        """Readable, content-hashed name: the same settings give the same id on any machine."""
+        """Readable, content-hashed name: the same settings give the same id on any machine.
+
+        Made once a cell: a plan of ten thousand asks for it again and again.
+        """
         text = json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         slug = re.sub(r"[^A-Za-z0-9]+", "-", self.label)[:_SLUG_LENGTH].strip("-").lower()

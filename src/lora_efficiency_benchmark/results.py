@@ -91,6 +91,23 @@ class CellRecord:
         """Id of the cell, which is also the file name."""
         return self.cell.id
 
+    def outline(self) -> CellRecord:
+        """What planning reads of a record: settings, end, device, loss on validation texts.
+
+        A few hundred bytes where a whole record holds every held-out text, so that a run can keep
+        those of all its cells in memory.
+        """
+        score, device = self.validation, self.environment.get("device")
+        return CellRecord(
+            self.cell,
+            self.status,
+            self.started_at,
+            self.ended_at,
+            error=self.error,
+            environment={} if device is None else {"device": device},
+            validation=None if score is None else {"loss": score.get("loss")},
+        )
+
     def add_wall_seconds(self, wall: float) -> None:
         """Note the seconds the caller waited, and what of them was not the cell's own work.
 

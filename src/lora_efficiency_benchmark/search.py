@@ -90,23 +90,25 @@ def search_path(
 def trial_losses(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> dict[str, Losses]:
     """Validation loss of every trial of this configuration, by label and rate."""
     found: dict[str, Losses] = {_label(arm): {} for arm in arms_of(config)}
-    for record in records:
-        if is_trial_of(config, record):
-            assert record.cell.learning_rate is not None
-            loss = (record.validation or {}).get("loss") if record.status == OK else math.inf
-            found[record.cell.label][record.cell.learning_rate] = _number(loss)
+    for record in trials_of(config, records):
+        assert record.cell.learning_rate is not None
+        loss = (record.validation or {}).get("loss") if record.status == OK else math.inf
+        found[record.cell.label][record.cell.learning_rate] = _number(loss)
     return found
 
 
-def is_trial_of(config: LoRABenchmarkConfig, record: CellRecord) -> bool:
-    """True for a record of this configuration's search."""
-    cell = record.cell
-    if cell.kind != "trial" or config.searched is None or cell.learning_rate is None:
-        return False
+def trials_of(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> list[CellRecord]:
+    """The records of this configuration's search."""
+    if config.searched is None:
+        return []
     arms = {_label(arm): arm for arm in arms_of(config)}
-    if cell.label not in arms:
-        return False
-    return trial_cell(config, arms[cell.label], cell.learning_rate).id == record.cell_id
+    found = []
+    for record in records:
+        cell = record.cell
+        if cell.kind == "trial" and cell.learning_rate is not None and cell.label in arms:
+            expected = trial_cell(config, arms[cell.label], cell.learning_rate)
+            found += [record] if expected.id == record.cell_id else []
+    return found
 
 
 def is_conclusive(record: CellRecord) -> bool:
@@ -119,7 +121,7 @@ def planned_ids(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> s
     ids: set[str] = set()
     for side in _sides(config):
         ids |= {cell.id for cell in expand(side, found_rates(side, records))}
-        ids |= {r.cell_id for r in records if is_trial_of(side, r)}
+        ids |= {record.cell_id for record in trials_of(side, records)}
     return ids
 
 

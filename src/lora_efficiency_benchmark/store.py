@@ -44,6 +44,7 @@ class Store:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._outlines: dict[str, CellRecord] | None = None  # by id; None: not read yet
 
     @property
     def records_path(self) -> Path:
@@ -89,12 +90,14 @@ class Store:
                     with suppress(OSError):
                         path.unlink()
         lines = []
+        whole: dict[str, CellRecord] = {}
         for path in sorted(self.records_path.glob("*.json")):
             try:
-                self._read_record(path)
+                whole[path.stem] = self._read_record(path).outline()
             except StoreError as error:
                 kept = _set_aside(path, "unreadable")
                 lines.append(f"{error}; it is kept as {kept.name}, and its cell runs again")
+        self._outlines = whole
         return lines
 
     def set_aside(self, cell_ids: Iterable[str], mark: str) -> list[str]:
@@ -103,6 +106,7 @@ class Store:
         Returns the new names. Nothing is deleted. Raises StoreError.
         """
         paths = (self.records_path / f"{cell_id}.json" for cell_id in cell_ids)
+        self._outlines = None
         return [_set_aside(path, mark).name for path in paths]
 
     def move_aside(self) -> Path | None:
@@ -123,6 +127,7 @@ class Store:
             target = path.with_name(f"{path.name}.{stamp}-{count}")
         try:
             with self.lock():
+                self._outlines = None
                 return path.rename(target)
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be moved aside ({error.strerror})") from None
@@ -133,7 +138,19 @@ class Store:
             raise StoreError(f"{self.path}: {record.cell_id!r} is no name for a record")
         path = self.records_path / f"{record.cell_id}.json"
         self._write(path, _to_json(record.to_dict()))
+        if self._outlines is not None:
+            self._outlines[record.cell_id] = record.outline()
         return path
+
+    def outlines(self) -> list[CellRecord]:
+        """What planning needs of every record; see ``CellRecord.outline``.
+
+        The folder is read once, by ``tidy`` or here, and what this store writes is added: the cost
+        of a run stays the same from its first cell to its last. Raises StoreError.
+        """
+        if self._outlines is None:
+            self._outlines = {r.cell_id: r.outline() for r in self.load_records()}
+        return list(self._outlines.values())
 
     def load_records(self) -> list[CellRecord]:
         """All records, by file name. Raises StoreError naming a file that cannot be read."""
@@ -164,7 +181,7 @@ class Store:
 
     def finished_ids(self) -> set[str]:
         """Ids of cells that ended ok or were skipped; failed ones are tried again."""
-        return {r.cell_id for r in self.load_records() if r.status != "failed"}
+        return {r.cell_id for r in self.outlines() if r.status != "failed"}
 
     def write_text(self, name: str, text: str) -> Path:
         """Write one of the folder's own files atomically."""

@@ -30,6 +30,7 @@ from .precision import trainer_flags
 
 StepHook = Callable[[int, int, float], None]  # (step, total steps, loss in nats)
 _EVENTS = "TENSORBOARD_LOGGING_DIR"
+BEFORE_TRAINING = "before any training; look at the weights, the data and the precision"
 
 
 @dataclass(frozen=True)
@@ -221,11 +222,18 @@ class _Watch(TrainerCallback):
         loss = float(logs["loss"])
         self.losses.append({"step": state.global_step, "loss": loss})
         if not math.isfinite(loss):
-            raise DivergedCell(
-                f"loss became {loss} at step {state.global_step} (learning rate "
-                f"{self.settings.learning_rate:g}); lower the rate of this arm"
-            )
+            raise DivergedCell(self._why(loss, state.global_step))
         self.on_step(state.global_step, self.settings.steps, loss)
+
+    def _why(self, loss: float, step: int) -> str:
+        """The loss of the first step is that of the weights as they came: no rate is to blame."""
+        if step <= 1:
+            return f"loss is {loss} {BEFORE_TRAINING}"
+        rate = self.settings.learning_rate
+        return (
+            f"loss became {loss} at step {step} (learning rate {rate:g}); lower the rate of this "
+            "arm"
+        )
 
 
 def _reporting(settings: TrainSettings) -> dict[str, Any]:

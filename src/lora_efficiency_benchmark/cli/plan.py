@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -35,6 +35,13 @@ def plan(
     config: Config = None,
     preset: Preset = None,
     settings: Settings = None,
+    estimates: Annotated[
+        bool,
+        typer.Option(
+            "--estimates/--no-estimates",
+            help="Estimate memory; without it the list is there at once, and torch is not needed",
+        ),
+    ] = True,
     as_json: Json = False,
     lang: Lang = None,
 ) -> None:
@@ -43,6 +50,8 @@ def plan(
     Default: the preset 'quick'. --json lists every cell with all of its settings.
 
     Example: lora-bench plan --preset fair --set seeds=5
+
+    Example: lora-bench plan config.yaml --no-estimates
     """
     from ..claims import load_claims
     from ..forecast import forecast_seconds, reference_speed
@@ -52,7 +61,8 @@ def plan(
     asked = configuration(config, preset, settings)
     load_claims(asked.claims)
     cells = remaining_cells(asked, [])
-    seconds, peaks = [forecast_seconds(cell) for cell in cells], _estimated_peaks(cells, language)
+    seconds = [forecast_seconds(cell) for cell in cells]
+    peaks = _estimated_peaks(cells, language) if estimates else [None] * len(cells)
     if as_json:
         rows = [
             {"id": cell.id, "label": cell.label, "processes": cell.processes, **cell.to_dict(),

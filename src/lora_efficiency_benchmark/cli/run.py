@@ -87,5 +87,10 @@ def run(
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    """SIGTERM ends a run as Ctrl-C does: what is finished is kept."""
+    """SIGTERM ends a run as Ctrl-C does: what is finished is kept.
+
+    Batch systems may send it more than once; the second would only cut the first one short.
+    """
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.SIG_IGN)
     raise KeyboardInterrupt

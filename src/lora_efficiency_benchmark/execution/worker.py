@@ -53,6 +53,15 @@ class Channel:
         ready, _, _ = select.select([self._requests], [], [], timeout)
         return bool(ready)  # no request comes while a cell runs: readable means closed
 
+    def end_with_parent(self) -> None:
+        """From now on, this process ends when the other end closes, whatever it is doing."""
+
+        def wait() -> None:
+            select.select([self._requests], [], [])
+            os._exit(1)
+
+        threading.Thread(target=wait, daemon=True).start()
+
 
 def main() -> None:
     """Announce the device, then serve requests."""
@@ -83,6 +92,7 @@ def main() -> None:
     )
     while (request := channel.receive()) is not None:
         if isolation == "spawn":
+            channel.end_with_parent()
             channel.send({"event": "started", "pid": os.getpid()})
             threading.Thread(target=_end_with_parent, args=(channel,), daemon=True).start()
             answer(lambda: _result(request, channel), channel.send)
