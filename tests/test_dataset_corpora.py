@@ -281,6 +281,18 @@ def test_a_parquet_folder(parquet: Path) -> None:
     assert texts(documents) == [f"{LONG}{n}" for n in range(5)]
 
 
+def test_tables_and_records_in_hidden_folders_are_no_data(parquet: Path) -> None:
+    table = next(parquet.rglob("*.parquet"))
+    for hidden in (".git/train.parquet", ".cache/data/train-0.parquet", "data/.old.parquet"):
+        (parquet / hidden).parent.mkdir(parents=True, exist_ok=True)
+        (parquet / hidden).write_bytes(table.read_bytes())
+    lines(parquet / ".cache/train.jsonl", {"text": "隠しフォルダーの記録"})
+    assert texts(load_corpus(str(parquet))) == [f"{LONG}{n}" for n in range(5)]
+    table.unlink()
+    (parquet / "README.md").unlink()
+    assert "has no file that can be read" in refusal(str(parquet))
+
+
 def test_a_parquet_file_with_a_wrong_field(parquet: Path) -> None:
     file = next(parquet.rglob("*.parquet"))
     assert f"{file}, row 0: no text" in refusal({"path": str(file), "text_field": "body"})

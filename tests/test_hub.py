@@ -10,7 +10,8 @@ import pytest
 from huggingface_hub import constants
 
 from lora_efficiency_benchmark import hub
-from lora_efficiency_benchmark.errors import ModelError
+from lora_efficiency_benchmark.dataset import load_corpus
+from lora_efficiency_benchmark.errors import DataError, ModelError
 from lora_efficiency_benchmark.structure import build_structure
 
 
@@ -59,6 +60,23 @@ def test_nobody_answers_so_the_cache_is_used_and_the_line_says_why(
     assert constants.HF_HUB_OFFLINE, "no request of this process waits again"
     assert len(made.asked) == 2
     assert sum(seconds for _, seconds in made.asked) < 10
+
+
+def test_a_data_set_waits_no_longer_than_a_model(
+    session: Callable[[Callable[[], Any]], Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    made = session(nobody)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    with pytest.raises(DataError) as caught:
+        load_corpus("nobody/no-such-data-set-at-all")
+    message = str(caught.value)
+    assert "the Hub does not answer, and its cache does not hold the data set" in message
+    assert "\n" not in message
+    assert constants.HF_HUB_OFFLINE
+    assert datasets.config.HF_HUB_OFFLINE, "it read the setting when it was imported"
+    assert len(made.asked) == 2
 
 
 @pytest.mark.parametrize("status", [200, 503])

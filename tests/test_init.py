@@ -97,6 +97,17 @@ def test_old_devices_have_no_bf16() -> None:
         assert Target("x", GIB, "cuda", arch).precision == "amp-bf16"
 
 
+def test_a_length_that_was_cut_to_fit_is_said() -> None:
+    fit = choose_fit(CARD, 512, sized(30, 3, 28))
+    assert (fit.step.max_length, fit.wished_length) == (128, 512)
+    english = start_text(start(fit), "en", "config.yaml").replace("\n# ", " ")
+    assert "Texts are CUT at 128 tokens to make it fit; it did not with 512." in english
+    assert "512 から 128 トークンに縮めました" in start_text(start(fit), "ja", "config.yaml")
+    whole = choose_fit(CARD, 512, sized(8, 3, 1))
+    assert whole.wished_length is None
+    assert "CUT" not in start_text(start(whole), "en", "config.yaml")
+
+
 @pytest.mark.parametrize("language", ["en", "ja"])
 @pytest.mark.parametrize("sizes", [(8, 3, 1), (8, 3, 20), (90, 10, 20), (200, 60, 1)])
 def test_the_file_loads_and_gives_a_reason_for_every_value(
@@ -212,6 +223,29 @@ def test_init_then_plan(tiny_model_dir: Path, tmp_path: Path) -> None:
     assert code == 1
     assert "--force" in output
     assert path.read_text(encoding="utf-8") == before
+
+
+def test_the_output_is_checked_before_anything_is_estimated(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(starting, "find_start", lambda *_: pytest.fail("estimated first"))
+    code, output = call("init", "-o", str(tmp_path / "absent" / "config.yaml"))
+    assert code == 1
+    assert "cannot be written" in output
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_next_command_can_be_pasted_and_the_cut_is_said(
+    language: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = start(choose_fit(CARD, 512, sized(30, 3, 28)))
+    monkeypatch.setattr(starting, "find_start", lambda *_: found)
+    code, output = call("init", "-o", "my config;.yaml", "--lang", language)
+    assert code == 0, output
+    assert "lora-bench plan 'my config;.yaml'" in output
+    assert {"en": "128 tokens instead of 512", "ja": "512 から 128 トークン"}[language] in output
+    assert "lora-bench run 'my config;.yaml'" in Path("my config;.yaml").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -258,6 +258,8 @@ def test_the_csv_is_plain_and_harmless() -> None:
         (("--rank", "0"), "--rank 0"),
         (("--max-batch", "0"), "--max-batch 0"),
         (("--max-length", "100"), "begins at 128"),
+        (("--max-length", "0"), "--max-length 0: the map begins at 128"),
+        (("--jobs", "0"), "--jobs 0: must be at least 1"),
         (("--gpu", "RTX-9999"), "--gpu RTX-9999"),
         (("--claims", "no-such"), "no-such"),
         (("--lang", "fr"), "--lang fr"),
@@ -286,10 +288,13 @@ def test_the_command_writes_page_and_table(
     done = CliRunner().invoke(
         app,
         ["map", str(tiny_model_dir), LORA, "-o", str(page), "--csv", str(table), "--gpu", "24GiB",
-         "--lang", "en", "--precision", "bf16", "--optimizer", "adamw_torch"],
+         "--lang", "en", "--precision", "bf16", "--optimizer", "adamw_torch",
+         "--max-length", "200"],
     )  # fmt: skip
     assert done.exit_code == 0, (done.output, done.exception)
     assert "1/1 x" in done.stderr
+    assert "--max-length 200: lengths go in steps of 128" in done.stderr
+    assert "the map ends at 128" in done.stderr
     assert "ESTIMATED" in done.stdout
     assert "24GiB" in page.read_text(encoding="utf-8")
     assert len(table.read_text(encoding="utf-8").splitlines()) == 1 + len(list(rows(tiny)))

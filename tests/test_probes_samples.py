@@ -391,7 +391,7 @@ def test_long_and_empty_continuations() -> None:
         probed(record)
         if record.samples:
             empty = record.cell.kind == "base"
-            record.samples = [{"prompt": "p", "text": "\x00 \u202e" if empty else "あ" * 5000}]
+            record.samples = [{"prompt": "p", "text": " \n\t " if empty else "あ" * 5000}]
         return record
 
     found = probed_analysis(extreme)

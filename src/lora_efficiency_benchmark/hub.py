@@ -7,6 +7,7 @@ The Hub's library tries a request six times, with growing pauses: without a netw
 from __future__ import annotations
 
 import functools
+import sys
 
 _SECONDS = 4.0  # for a connection and a first answer; downloads keep the library's own limits
 _TRIES = 2
@@ -21,6 +22,9 @@ def prepare_hub() -> None:
 
     if not constants.HF_HUB_OFFLINE and is_unreachable():
         constants.HF_HUB_OFFLINE = True
+        data_sets = sys.modules.get("datasets.config")  # it reads the setting once, when imported
+        if data_sets is not None:
+            data_sets.HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
 
 
 @functools.cache

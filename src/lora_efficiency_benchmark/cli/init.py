@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from ..config import DEFAULT_MODEL
 from ..errors import ConfigError
-from .output import Lang, choose_language, say
+from .output import Lang, check_writable, choose_language, say
 from .sizes import Trust, plain_warnings
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def _check_free(output: Path, force: bool) -> None:
         raise ConfigError(f"{output}: is a folder; name a file with -o")
     if output.exists() and not force:
         raise ConfigError(f"{output}: is there already; --force replaces it, -o names another file")
+    check_writable(output)
 
 
 def _check_loads(text: str) -> None:
@@ -107,9 +109,18 @@ def _print(start: Start, output: Path, language: str) -> None:
         f"({name}): {en}.",
         err=False,
     )
+    wished, length = start.fit.wished_length, start.fit.step.max_length
+    if wished is not None:
+        say(
+            language,
+            f"収めるため、テキストの長さを {wished} から {length} トークンに縮めました。",
+            f"To make it fit, texts are cut at {length} tokens instead of {wished}.",
+            err=False,
+        )
+    command = f"lora-bench plan {shlex.quote(str(output))}"
     say(
         language,
-        f"{output} に書きました。次: lora-bench plan {output}",
-        f"Written to {output}. Next: lora-bench plan {output}",
+        f"{output} に書きました。次: {command}",
+        f"Written to {output}. Next: {command}",
         err=False,
     )

@@ -12,7 +12,7 @@ import typer
 from ..errors import ConfigError
 from ..gpus import Gpu, load_gpus, parse_gpu
 from ..heavy_imports import without_collection
-from .output import Lang, choose_language, say
+from .output import Lang, check_writable, choose_language, say
 from .sizes import Model, Trust, plain_warnings
 
 if TYPE_CHECKING:
@@ -112,14 +112,19 @@ def map_command(
     if checkpointing not in _CHECKPOINTING:
         known = ", ".join(_CHECKPOINTING)
         raise ConfigError(f"--checkpointing {checkpointing}: must be one of {known}")
-    for path in filter(None, (output, csv_path)):
-        _check_folder(path)
+    if jobs is not None and jobs < 1:
+        raise ConfigError(f"--jobs {jobs}: must be at least 1; leave it out for one a core")
+    for path in filter(None, (output, csv_path)):  # before minutes of tracing, not after them
+        check_writable(path)
     with without_collection():
         from ..estimate.map.flow import longest_length, map_model
         from ..estimate.map.values import Request
     with plain_warnings():
         adapters, start = _methods(model, methods, trust_remote_code, language)
-        longest = longest_length(model, trust_remote_code, max_length or _MAX_LENGTH)
+        wished = _MAX_LENGTH if max_length is None else max_length
+        longest = longest_length(model, trust_remote_code, wished)
+        if max_length is not None and longest != max_length:
+            _say_length(max_length, longest, language)
         request = Request(
             model=model,
             methods=adapters,
@@ -133,7 +138,7 @@ def map_command(
             padded=padded,
             trust_remote_code=trust_remote_code,
         )
-        found = map_model(request, jobs or _cores(), _progress)
+        found = map_model(request, _cores() if jobs is None else jobs, _progress)
     _say_left_out(found, language)
     _say_error(found, language)
     _write(output, _page(found, language, claimed, card, start), language)
@@ -238,14 +243,20 @@ def _cores() -> int:
     return min(_MOST_JOBS, usable_cores())
 
 
-def _check_folder(path: Path) -> None:
-    """Before minutes of tracing, not after them."""
-    if path.is_dir() or not path.parent.is_dir():
-        raise ConfigError(f"{path}: cannot be written; give a file in a folder that exists")
-
-
 def _progress(done: int, total: int, what: str) -> None:
     typer.echo(f"{done}/{total} {what}", err=True)
+
+
+def _say_length(wished: int, longest: int, language: str) -> None:
+    from ..estimate.map.values import STEP
+
+    say(
+        language,
+        f"--max-length {wished}: 地図の長さはモデルの最大長までの {STEP} 刻みなので、{longest} まで"
+        "にします",
+        f"--max-length {wished}: lengths go in steps of {STEP}, within the model's positions; the "
+        f"map ends at {longest}",
+    )
 
 
 def _say_left_out(found: ModelMap, language: str) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +31,13 @@ def choose_language(option: str | None) -> Any:
     if option not in (None, "ja", "en"):
         raise ConfigError(f"--lang {option}: must be ja or en")
     return resolve_language(option)
+
+
+def check_writable(path: Path) -> None:
+    """Before a command works for minutes, not after. Raises ConfigError."""
+    there = path if path.exists() else path.parent
+    if path.is_dir() or not path.parent.is_dir() or not os.access(there, os.W_OK):
+        raise ConfigError(f"{path}: cannot be written; give a file in a folder that exists")
 
 
 def print_json(data: Any) -> None:

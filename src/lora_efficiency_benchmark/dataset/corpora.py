@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
+from ..errors import DataError, first_line
+from ..hub import is_unreachable, prepare_hub
 from .document import Document, Segment
 from .paragraphs import TEXT_SUFFIXES, kind_of, read_paragraphs
 from .records import RecordFields, read_json_lines, record_to_document
@@ -58,6 +59,7 @@ def _load(name: str, fields: RecordFields, tokenizer: Any) -> Iterator[Document]
         return _load_file(path, path.name, fields, tokenizer)
     if name.startswith(("/", "~", ".", "\\")) or kind_of(path) in (*_READABLE, _PARQUET):
         raise DataError(f"dataset {name}: no such file or folder; check the path")
+    prepare_hub()
     return _load_hub(name, fields, tokenizer)
 
 
@@ -90,9 +92,9 @@ def _json_documents(
 
 
 def _load_folder(folder: Path, fields: RecordFields, tokenizer: Any) -> Iterator[Document]:
-    """All readable files, sorted by name; each one is a group of its own."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    readable = [path for path in files if kind_of(path) in _READABLE and not _hidden(path, folder)]
+    """All readable files, sorted by name; each one is a group of its own. Hidden ones are none."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and not _hidden(p, folder))
+    readable = [path for path in files if kind_of(path) in _READABLE]
     tables = [path for path in files if kind_of(path) == _PARQUET]
     if tables:  # a saved Hub data set; a README.md beside its tables is not part of the data
         paths = [str(path.resolve()) for path in _training_tables(tables, folder)]
@@ -149,11 +151,13 @@ def _hub_rows(name: str, source: str, options: Mapping[str, Any]) -> Any:
     try:
         return datasets.load_dataset(name, split="train", **options)
     except Exception as error:  # network, cache, parser and script errors share no base class
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         if "data_files" in options:
             raise DataError(
                 f"dataset {source}: cannot be read as parquet ({reason}); check the files"
             ) from error
+        if is_unreachable():
+            reason = "the Hub does not answer, and its cache does not hold the data set"
         raise DataError(
             f"dataset {source}: is no local path and cannot be loaded from the Hub ({reason}); "
             "check the name, or download it first when offline"

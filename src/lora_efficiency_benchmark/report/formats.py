@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import math
-import re
 import unicodedata
 from urllib.parse import quote
 
 from ..analysis.wording import quantity
+from ..plain_text import one_line
 from ..units import GIB, MIB, format_duration, to_gib, to_mib
 from .texts import Wording
 
 
 def clean(text: object) -> str:
-    """One line without control, bidirectional-override and unpaired surrogate characters."""
-    flat = re.sub(r"\s+", " ", str(text))
-    return "".join(c for c in flat if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
+    """Text of strangers as everywhere in this program: ``plain_text.one_line``."""
+    return one_line(text)
 
 
 def shorten(text: object, length: int) -> str:
     """``clean``, cut to a number of characters."""
-    flat = clean(text)
-    return flat if len(flat) <= length else flat[: length - 1].rstrip() + "…"
+    return one_line(text, length)
 
 
 def record_href(cell_id: str) -> str:

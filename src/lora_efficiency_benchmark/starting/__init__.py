@@ -107,6 +107,7 @@ class Fit:
     full_fits: bool
     full_bytes: int
     lora_bytes: int  # of the largest adapter
+    wished_length: int | None = None  # tokens that did not fit, where the step has fewer
 
 
 @dataclass(frozen=True)
@@ -239,17 +240,23 @@ def choose_fit(target: Target, length: int, needed: Needed) -> Fit:
     steps = list(_attempts(plain))
     both = _first(steps, lambda s: needed(s, FULL) <= limit and needed(s, LORA) <= limit)
     if both is not None:
-        return Fit(both, True, needed(both, FULL), needed(both, LORA))
+        return _fit(both, True, length, needed)
     for lora_precision in (target.precision, "bf16"):
         steps = list(_attempts(replace(plain, lora_precision=lora_precision)))
         lone = _first(steps, lambda s: needed(s, LORA) <= limit)
         if lone is not None:
-            return Fit(lone, False, needed(lone, FULL), needed(lone, LORA))
+            return _fit(lone, False, length, needed)
     raise ConfigError(
         f"{target.name}: has {to_gib(target.total_bytes):.1f} GiB; not even LoRA fits, which needs "
         f"an estimated {to_gib(needed(steps[-1], LORA)):.1f} GiB with one text of "
         f"{steps[-1].max_length} tokens; take a smaller model or a larger device (--gpu)"
     )
+
+
+def _fit(step: Step, full_fits: bool, length: int, needed: Needed) -> Fit:
+    """What a step needs, and the wished length where it was cut."""
+    wished = length if step.max_length < length else None
+    return Fit(step, full_fits, needed(step, FULL), needed(step, LORA), wished)
 
 
 def _attempts(plain: Step) -> Iterator[Step]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -60,9 +61,10 @@ def _head(file: _File, s: Start, path: str) -> None:
     limit, full, lora = (
         f"{to_gib(n):.1f} GiB" for n in (target.limit_bytes, fit.full_bytes, fit.lora_bytes)
     )
+    here = shlex.quote(path)
     file.say(
-        f"Made by lora-bench init. Next: lora-bench plan {path}, then lora-bench run {path}",
-        f"lora-bench init で作成。次は lora-bench plan {path}、続けて lora-bench run {path}",
+        f"Made by lora-bench init. Next: lora-bench plan {here}, then lora-bench run {here}",
+        f"lora-bench init で作成。次は lora-bench plan {here}、続けて lora-bench run {here}",
     )
     file.say(
         f"Device: {target.name}, {size}{' free now' if target.device == 'cpu' else ''}. "
@@ -74,7 +76,7 @@ def _head(file: _File, s: Start, path: str) -> None:
         f"ESTIMATED, nothing was run: full fine-tuning needs {full}, {_label(s)} {lora}.",
         f"推定値 (実行はしていません): フルファインチューニングは {full}、{_label(s)} は {lora}。",
     )
-    for en, ja in _consequences(s):
+    for en, ja in (*_consequences(s), *_shortened(s)):
         file.say(en, ja)
     file.blank()
 
@@ -110,6 +112,16 @@ def _consequences(s: Start) -> Iterator[tuple[str, str]]:
             "その場合、測れるのは LoRA だけです" + (f" ({with_ja}を使用)" if changed else "")
             + "。小さいモデルのフルファインチューニングと比べるには base_model_name: NAME",
         )  # fmt: skip
+
+
+def _shortened(s: Start) -> Iterator[tuple[str, str]]:
+    """That the length had to be cut, where it had to."""
+    wished, length = s.fit.wished_length, s.fit.step.max_length
+    if wished is not None:
+        yield (
+            f"Texts are CUT at {length} tokens to make it fit; it did not with {wished}.",
+            f"収めるため、テキストの長さを {wished} から {length} トークンに縮めました。",
+        )
 
 
 def _model_and_data(file: _File, s: Start) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 from ...analysis.values import Analysis, ClaimVerdict, ConfigurationVerdict, EstimatedClaim
 from ...plain_text import spreadsheet_text
-from .. import formats
 from ..texts import wording
 from . import PACKAGES, configuration_hash, published
 
@@ -51,7 +50,7 @@ def cell(value: Any) -> str | int | float:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else ""
-    return spreadsheet_text(formats.clean(value).strip())
+    return spreadsheet_text(value)
 
 
 def _claim(analysis: Analysis, claim: ClaimVerdict) -> dict[str, Any]:
