@@ -44,8 +44,20 @@ class Watch(Protocol):
         """A cell has its record, stored already."""
 
 
-class Unwatched(Watch):
+class Unwatched:
     """Nobody watches; the log tells."""
+
+    def run_started(self, facts: dict[str, Any], cells: Sequence[Cell], kept: int) -> None:
+        """Nothing to show."""
+
+    def cell_started(self, cell: Cell) -> None:
+        """Nothing to show."""
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Nothing to show."""
+
+    def cell_ended(self, record: CellRecord) -> None:
+        """Nothing to show."""
 
 
 class Measurement:

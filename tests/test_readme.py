@@ -1,0 +1,38 @@
+"""The READMEs show what the records under benchmarks/results say."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from lora_efficiency_benchmark.folder import analyze_folder
+
+ROOT = Path(__file__).parents[1]
+FAIR = sorted((ROOT / "benchmarks" / "results").glob("fair-*"))
+
+
+def readme_table(folder: Path, language: str) -> str:
+    path = ROOT / "benchmarks" / "readme_table.py"
+    spec = importlib.util.spec_from_file_location("readme_table", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return str(module.table(folder, language))
+
+
+def test_there_is_a_fair_result() -> None:
+    assert FAIR
+
+
+@pytest.mark.parametrize(("name", "language"), [("README.md", "en"), ("README.ja.md", "ja")])
+@pytest.mark.parametrize("folder", FAIR, ids=lambda folder: folder.name)
+def test_tables_and_verdicts_are_those_of_the_records(
+    folder: Path, name: str, language: str
+) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert readme_table(folder, language) in text
+    sentence = analyze_folder(folder).joint.sentence[language]
+    assert sentence in " ".join(text.replace("\n> ", " ").split()) or sentence in text
