@@ -26,7 +26,7 @@ from map_cases import FIRST, made_map
 CLAIMED = {"parameters": 200.0, "memory": 2.0}
 GPUS = [Gpu("RTX-4090", 24 * GIB, "sm89", "nominal"), Gpu("H200", 140 * GIB, "sm90", "nominal")]
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'&\u202e{model}"
-TEMPLATES = files("lora_efficiency_benchmark.report") / "templates"
+TEMPLATES = files("lora_efficiency_benchmark.report") / "page" / "templates"
 MOST_BYTES = 2 * 1024**2
 
 

@@ -24,6 +24,7 @@ from factories import make_config, make_records
 from lora_efficiency_benchmark import LoRAEfficiencyBenchmark, benchmark, store
 from lora_efficiency_benchmark.config import LoRABenchmarkConfig
 from lora_efficiency_benchmark.errors import StoreError
+from lora_efficiency_benchmark.execution import choice
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
 from lora_efficiency_benchmark.plan import Cell
 from lora_efficiency_benchmark.results import CellRecord
@@ -350,7 +351,7 @@ def holder(filled: Store) -> Any:
 def test_a_second_run_on_one_folder_is_refused_and_changes_nothing(
     filled: Store, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(benchmark, "LocalLauncher", Launcher)
+    monkeypatch.setattr(choice, "LocalLauncher", Launcher)
     before = sorted(path.name for path in filled.path.rglob("*"))
     for fresh in (False, True):
         run = LoRAEfficiencyBenchmark(small_config(output_dir=str(filled.path)))
@@ -430,7 +431,7 @@ class Launcher:
 
 @pytest.fixture
 def runner(filled: Store, monkeypatch: pytest.MonkeyPatch) -> LoRAEfficiencyBenchmark:
-    monkeypatch.setattr(benchmark, "LocalLauncher", Launcher)
+    monkeypatch.setattr(choice, "LocalLauncher", Launcher)
     monkeypatch.setattr(benchmark, "write_report", lambda *_: None)
     return LoRAEfficiencyBenchmark(small_config(output_dir=str(filled.path)))
 

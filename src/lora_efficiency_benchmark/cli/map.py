@@ -248,7 +248,7 @@ def _progress(done: int, total: int, what: str) -> None:
 
 
 def _say_length(wished: int, longest: int, language: str) -> None:
-    from ..estimate.map.values import STEP
+    from ..estimate.map.pieces import STEP
 
     say(
         language,

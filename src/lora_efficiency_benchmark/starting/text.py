@@ -63,9 +63,10 @@ def _head(file: _File, s: Start, path: str) -> None:
     )
     here = shlex.quote(path)
     file.say(
-        f"Made by lora-bench init. Next: lora-bench plan {here}, then lora-bench run {here}",
-        f"lora-bench init で作成。次は lora-bench plan {here}、続けて lora-bench run {here}",
+        f"Made by lora-bench init. Next: lora-bench plan {here}",
+        f"lora-bench init で作成。次は lora-bench plan {here}",
     )
+    file.say(f"Then: lora-bench run {here}", f"続けて lora-bench run {here}")
     file.say(
         f"Device: {target.name}, {size}{' free now' if target.device == 'cpu' else ''}. "
         f"A step may need {limit} of it; the rest is a margin for what a prediction cannot know.",
