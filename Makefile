@@ -8,7 +8,7 @@ bench: setup  ## set-up, then the quick benchmark on the default model
 	$(BIN)/lora-bench run --preset quick
 
 test: check  ## set-up, lint, types and the test suite
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: check  ## the slow tests too
 	$(BIN)/python -m pytest
