@@ -10,6 +10,7 @@ import hashlib
 import math
 import random
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from lora_efficiency_benchmark.adapters import AdapterSettings
@@ -38,6 +39,24 @@ def make_config(**fields: Any) -> LoRABenchmarkConfig:
         "estimate_scale": False,
         "probes": False,
         "samples": [],
+    }
+    return LoRABenchmarkConfig(**{**defaults, **fields})
+
+
+def tiny_run(model: Path, output: Path, **fields: Any) -> LoRABenchmarkConfig:
+    """A real run of seconds: a model of two layers, ``fields`` instead of what is set here."""
+    defaults: dict[str, Any] = {
+        "model_name": str(model),
+        "dataset_sizes": [24],
+        "lora_configurations": [{"r": 2, "alpha": 4, "target_modules": ["q_proj", "v_proj"]}],
+        "training_steps": 4,
+        "eval_steps": 2,
+        "output_dir": str(output),
+        "max_length": 48,
+        "batch_size": 2,
+        "learning_rates": {"full": 3e-3, "lora": 1e-2},
+        "evaluation_size": 6,
+        "estimate_scale": False,  # half a minute of traces
     }
     return LoRABenchmarkConfig(**{**defaults, **fields})
 

@@ -8,14 +8,15 @@ import math
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from factories import tiny_run
 from lora_efficiency_benchmark import (
     JapaneseDatasetGenerator,
-    LoRABenchmarkConfig,
     LoRAEfficiencyBenchmark,
 )
 from lora_efficiency_benchmark.config import load_config
@@ -31,24 +32,7 @@ ADAPTERS = [
     {"r": 4, "alpha": 8, "target_modules": ["all-linear"]},
 ]
 
-
-def tiny_config(model: Path, output: Path, **fields: Any) -> LoRABenchmarkConfig:
-    defaults: dict[str, Any] = {
-        "model_name": str(model),
-        "dataset_sizes": [24],
-        "lora_configurations": ADAPTERS,
-        "training_steps": 4,
-        "eval_steps": 2,
-        "output_dir": str(output),
-        "max_length": 48,
-        "batch_size": 2,
-        "learning_rates": {"full": 3e-3, "lora": 1e-2},
-        "evaluation_size": 6,
-        "estimate_scale": False,  # half a minute of traces
-        "probes": False,
-        "samples": [],
-    }
-    return LoRABenchmarkConfig(**{**defaults, **fields})
+tiny_config = partial(tiny_run, lora_configurations=ADAPTERS, probes=False, samples=[])
 
 
 class Watching:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from factories import environment
+from factories import environment, tiny_run
 from lora_efficiency_benchmark import (
     LoRABenchmarkConfig,
     LoRAEfficiencyBenchmark,
@@ -42,22 +43,7 @@ SCALE_ENTRY = {
     "full": SCALE_SIZE, "lora": SCALE_SIZE, "skipped": None,
 }  # fmt: skip
 
-
-def tiny_config(model: Path, output: Path, **fields: Any) -> LoRABenchmarkConfig:
-    defaults: dict[str, Any] = {
-        "model_name": str(model),
-        "dataset_sizes": [24],
-        "lora_configurations": [{"r": 2, "alpha": 4, "target_modules": ["q_proj", "v_proj"]}],
-        "training_steps": 2,
-        "eval_steps": 2,
-        "output_dir": str(output),
-        "max_length": 48,
-        "batch_size": 2,
-        "learning_rates": {"full": 3e-3, "lora": 1e-2},
-        "evaluation_size": 6,
-        "estimate_scale": False,
-    }
-    return LoRABenchmarkConfig(**{**defaults, **fields})
+tiny_config = partial(tiny_run, training_steps=2)
 
 
 class Watching:

@@ -10,12 +10,14 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lora_efficiency_benchmark import LoRABenchmarkConfig, LoRAEfficiencyBenchmark
+from factories import tiny_run
+from lora_efficiency_benchmark import LoRAEfficiencyBenchmark
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
 from lora_efficiency_benchmark.plan import Cell, expand
 from lora_efficiency_benchmark.results import OK, CellRecord
@@ -29,24 +31,7 @@ pytestmark = [
 ]
 WORKER = "lora_efficiency_benchmark.execution.worker"
 
-
-def tiny_config(model: Path, output: Path, **fields: Any) -> LoRABenchmarkConfig:
-    defaults: dict[str, Any] = {
-        "model_name": str(model),
-        "dataset_sizes": [24],
-        "lora_configurations": [{"r": 2, "alpha": 4, "target_modules": ["q_proj", "v_proj"]}],
-        "training_steps": 4,
-        "eval_steps": 2,
-        "output_dir": str(output),
-        "max_length": 48,
-        "batch_size": 2,
-        "learning_rates": {"full": 3e-3, "lora": 1e-2},
-        "evaluation_size": 6,
-        "estimate_scale": False,
-        "probes": False,
-        "samples": [],
-    }
-    return LoRABenchmarkConfig(**{**defaults, **fields})
+tiny_config = partial(tiny_run, probes=False, samples=[])
 
 
 class Watching:

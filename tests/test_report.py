@@ -29,12 +29,12 @@ from lora_efficiency_benchmark.report import (
     render_terminal,
 )
 from lora_efficiency_benchmark.report.figures.curves import curves_spec
-from lora_efficiency_benchmark.report.figures.figure_tables import curves_table, sizes_table
 from lora_efficiency_benchmark.report.figures.sizes import sizes_spec
 from lora_efficiency_benchmark.report.page import figure_library
 from lora_efficiency_benchmark.report.page.filters import filter_groups
 from lora_efficiency_benchmark.report.page.overview import claim_cards
 from lora_efficiency_benchmark.report.tables.arm_tables import quality_table
+from lora_efficiency_benchmark.report.tables.curves import curves_table, sizes_table
 from lora_efficiency_benchmark.report.texts import wording
 from lora_efficiency_benchmark.results import CellRecord
 

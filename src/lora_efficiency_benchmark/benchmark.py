@@ -96,12 +96,12 @@ class LoRAEfficiencyBenchmark:
         self._note_configuration()
         records = self.store.outlines()
         missing = remaining_cells(self.config, records)
-        kept = [r for r in planned_records(self.config, records) if r.status != FAILED]
         sized = self.config.estimate_scale and any(not claim.noisy for claim in claims)
         live = LiveReport(lambda: self._write_report(chosen))
         measurement = Measurement(self.config, self.store, watch or Unwatched(), live, self.logger)
         with launcher(records) as launch:
             if missing:
+                kept = [r for r in planned_records(self.config, records) if r.status != FAILED]
                 measurement.run(launch, missing, len(kept))
             if sized and (missing or not (self.store.path / ESTIMATES).exists()):
                 measurement.estimate_scale(launch)

@@ -20,6 +20,7 @@ from .plain_text import is_plain, shown
 from .yaml_io import dump_yaml, load_yaml_file, parse_yaml, preset_path
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
+GENERATED = "generated"  # the data set that is made here
 SEARCH = "search"
 _SEARCH_DEFAULTS: dict[str, Any] = {
     "trials": 5,
@@ -100,7 +101,7 @@ class LoRABenchmarkConfig:
     search: dict[str, Any] = field(default_factory=dict)  # settings of the search; see ``Search``
     seeds: int = 1  # repeats of every training cell, seeds 0 .. seeds-1
     precision: str | dict[str, str] = "amp-bf16"  # one for all arms, or {full, lora}
-    dataset: str | dict[str, Any] = "generated"  # generated, path, Hub id, or {path, fields}
+    dataset: str | dict[str, Any] = GENERATED  # generated, path, Hub id, or {path, fields}
     evaluation_size: int = 200  # held-out texts
     trainer_args: dict[str, Any] = field(default_factory=dict)  # to TrainingArguments, all arms
     claims: str = "paper-r5"  # preset name or YAML file
@@ -257,6 +258,11 @@ def parse_override(text: str) -> tuple[str, Any]:
         return key.strip(), parse_yaml(value)
     except (yaml.YAMLError, ValueError):
         raise ConfigError(f"--set {shown(text)}: the value is not plain YAML") from None
+
+
+def dataset_name(dataset: str | Mapping[str, Any]) -> Any:
+    """``generated``, a path or a Hub id, from either form of ``dataset``; None without one."""
+    return dataset if isinstance(dataset, str) else dataset.get("path")
 
 
 def _suggest(key: str, known: Sequence[str]) -> str:

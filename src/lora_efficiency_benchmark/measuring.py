@@ -181,11 +181,13 @@ def set_aside_other_texts(config: LoRABenchmarkConfig, store: Store) -> list[str
 
     Returns one line where there are any.
     """
-    from .dataset import GENERATED_EDITION, on_other_texts
+    from .dataset import GENERATED_EDITION, edition_of, on_other_texts, stated_edition
 
-    stored = store.load_records()
-    planned = {record.cell_id for record in planned_records(config, stored)}
-    others = [r.cell_id for r in on_other_texts(stored) if r.cell_id in planned]
+    planned = planned_records(config, store.outlines())
+    if all(stated_edition(record) == edition_of(record.cell) for record in planned):
+        return []
+    ids = {record.cell_id for record in planned}
+    others = [r.cell_id for r in on_other_texts(store.load_records()) if r.cell_id in ids]
     kept = store.set_aside(others, _OTHER_TEXTS)
     if not kept:
         return []

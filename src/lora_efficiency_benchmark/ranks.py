@@ -59,11 +59,16 @@ def is_sharded(model: Any) -> bool:
 def device_of(model: Any) -> torch.device:
     """Where a batch for ``model`` has to be: weights that are divided may be parked elsewhere."""
     if is_sharded(model):
-        found = torch.accelerator.current_accelerator()
-        assert found is not None  # preflight refuses to divide a model on a CPU
-        return found
+        return accelerator()
     device: torch.device = next(model.parameters()).device
     return device
+
+
+def accelerator() -> torch.device:
+    """The device that parts of a divided model are moved to."""
+    found = torch.accelerator.current_accelerator()
+    assert found is not None  # preflight refuses to divide a model on a CPU
+    return found
 
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:

@@ -92,12 +92,13 @@ class CellRecord:
         return self.cell.id
 
     def outline(self) -> CellRecord:
-        """What planning reads of a record: settings, end, device, loss on validation texts.
+        """What planning reads of a record: settings, end, device, texts, loss on validation.
 
         A few hundred bytes where a whole record holds every held-out text, so that a run can keep
         those of all its cells in memory.
         """
         score, device = self.validation, self.environment.get("device")
+        edition = (self.data or {}).get("edition")
         return CellRecord(
             self.cell,
             self.status,
@@ -105,6 +106,7 @@ class CellRecord:
             self.ended_at,
             error=self.error,
             environment={} if device is None else {"device": device},
+            data=None if edition is None else {"edition": edition},
             validation=None if score is None else {"loss": score.get("loss")},
         )
 

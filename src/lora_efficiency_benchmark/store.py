@@ -105,9 +105,12 @@ class Store:
 
         Returns the new names. Nothing is deleted. Raises StoreError.
         """
-        paths = (self.records_path / f"{cell_id}.json" for cell_id in cell_ids)
-        self._outlines = None
-        return [_set_aside(path, mark).name for path in paths]
+        kept = []
+        for cell_id in cell_ids:
+            kept.append(_set_aside(self.records_path / f"{cell_id}.json", mark).name)
+            if self._outlines is not None:
+                self._outlines.pop(cell_id, None)
+        return kept
 
     def move_aside(self) -> Path | None:
         """Rename an existing folder to ``<name>.<time>``; nothing measured is deleted.

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from .corpora import load_corpus
 from .document import Document, Segment
-from .editions import GENERATED_EDITION, edition_of, on_other_texts
+from .editions import GENERATED_EDITION, edition_of, on_other_texts, stated_edition
 from .generator import (
     EVALUATION_CAPACITY,
     TRAINING_CAPACITY,
@@ -42,6 +42,7 @@ __all__ = [
     "load_split",
     "on_other_texts",
     "split_documents",
+    "stated_edition",
     "token_statistics",
     "tokenize",
 ]

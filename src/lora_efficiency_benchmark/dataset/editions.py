@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..config import GENERATED, dataset_name
 from ..plan import Cell
 from ..results import CellRecord
 from .generator import TRAINING_CAPACITY, VALIDATION_CAPACITY, JapaneseDatasetGenerator
 
-GENERATED = "generated"
 GENERATED_EDITION = 2
 """Of the texts of all three sides: other texts, another edition, which a test holds to.
 
@@ -25,9 +25,12 @@ GENERATED_EDITION = 2
 
 def edition_of(cell: Cell) -> int | None:
     """The edition that this version makes, where a cell is about generated texts."""
-    dataset = cell.dataset
-    name = dataset.get("path") if isinstance(dataset, dict) else dataset
-    return GENERATED_EDITION if name == GENERATED else None
+    return GENERATED_EDITION if dataset_name(cell.dataset) == GENERATED else None
+
+
+def stated_edition(record: CellRecord) -> Any:
+    """The edition that a record, or its outline, says it was measured on; None without one."""
+    return (record.data or {}).get("edition")
 
 
 def on_other_texts(records: Sequence[CellRecord]) -> list[CellRecord]:
@@ -37,13 +40,9 @@ def on_other_texts(records: Sequence[CellRecord]) -> list[CellRecord]:
     its texts: they were made together. Without a search the texts have never changed.
     """
     generated = [r for r in records if edition_of(r.cell) is not None]
-    silent = [r for r in generated if _stated(r) is None and r.cell.validation_size]
+    silent = [r for r in generated if stated_edition(r) is None and r.cell.validation_size]
     others = silent if any(map(_shows_other_texts, silent)) else []
-    return [*others, *(r for r in generated if _stated(r) not in (None, GENERATED_EDITION))]
-
-
-def _stated(record: CellRecord) -> Any:
-    return (record.data or {}).get("edition")
+    return [*others, *(r for r in generated if stated_edition(r) not in (None, GENERATED_EDITION))]
 
 
 def _shows_other_texts(record: CellRecord) -> bool:

@@ -13,6 +13,7 @@ from hashlib import sha256
 from math import ceil
 from typing import Any
 
+from ..config import GENERATED, dataset_name
 from ..errors import DataError
 from .corpora import load_corpus
 from .document import Document
@@ -49,8 +50,8 @@ def load_split(
     for every ``seed`` (its two sides are separate by construction); for real data the seed decides
     which groups are held out. Raises :class:`DataError` if there are not enough documents.
     """
-    name = dataset if isinstance(dataset, str) else dataset.get("path")
-    if name == "generated":
+    name = dataset_name(dataset)
+    if name == GENERATED:
         generator = JapaneseDatasetGenerator(seed=0)
         evaluation = generator.evaluation_documents(evaluation_size)
         if not validation_size:

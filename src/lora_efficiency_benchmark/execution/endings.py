@@ -1,16 +1,20 @@
-"""How processes end, in the words of a record. No torch here."""
+"""How processes end, in the words of a record, and what they said before. No torch here."""
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ..errors import OutOfMemoryCell, TimeLimitCell, WorkerDied
+from ..plain_text import one_line
 
 LAST = ("record", "checked", "estimated", "user_error", "error")
 """Events after which no other comes."""
+_logger = logging.getLogger("LoRA_Benchmark")
 
 
 def failure(kind: str, message: str) -> dict[str, Any]:
@@ -39,6 +43,18 @@ def death(code: int, killed_before: int | None, why: str = "") -> dict[str, Any]
         hint = "; the system does so when memory runs out" if -code == signal.SIGKILL else ""
         return failure(WorkerDied.kind, f"the process was killed by {name}{hint}")
     return failure(WorkerDied.kind, f"the process ended with code {code}{why}")
+
+
+def keep_lines(stream: IO[str], kept: deque[str], who: str) -> None:
+    """Read what a process prints until it ends, for the log and for ``death``."""
+    try:
+        for line in stream:
+            text = one_line(line)  # a model's code or a data set may have printed it
+            if text:
+                kept.append(text)
+                _logger.debug("%s: %s", who, text)
+    except ValueError:  # closed meanwhile
+        pass
 
 
 def kill(pid: int) -> None:

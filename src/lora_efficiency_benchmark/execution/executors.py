@@ -9,7 +9,6 @@ Both hand records to their caller, who alone writes them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 from ..config import LoRABenchmarkConfig
@@ -30,12 +29,7 @@ class Launcher(Protocol):
     def __enter__(self) -> Self:
         """Start what is needed. Raises UserError."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End what was started, running cells included."""
 
     def preflight(self, config: LoRABenchmarkConfig) -> dict[str, Any]:

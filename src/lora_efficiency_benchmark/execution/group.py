@@ -11,7 +11,6 @@ named pipe that the parent keeps open: when it closes, the parent is gone, and e
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import shutil
@@ -29,10 +28,9 @@ from typing import Any
 import psutil
 
 from ..launching import accelerate_settings
-from ..plain_text import one_line
 from ..results import FAILED
 from ..yaml_io import dump_yaml
-from .endings import LAST, death, failure, kill_group, oom_kills, out_of_time
+from .endings import LAST, death, failure, keep_lines, kill_group, oom_kills, out_of_time
 from .executors import EventHook
 
 REQUEST, ALIVE, ACCELERATE = "request.json", "alive", "accelerate.yaml"
@@ -195,15 +193,7 @@ class RankGroup:
 
     def _read_log(self) -> None:
         assert self._launcher.stdout is not None
-        logger = logging.getLogger("LoRA_Benchmark")
-        try:
-            for line in self._launcher.stdout:
-                text = one_line(line)  # a model's code or a data set may have printed it
-                if text:
-                    self._last_lines.append(text)
-                    logger.debug("ranks: %s", text)
-        except ValueError:
-            pass
+        keep_lines(self._launcher.stdout, self._last_lines, "ranks")
 
     # ---- processes and files --------------------------------------------------------------------
 

@@ -16,17 +16,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Any
 
 from ..config import LoRABenchmarkConfig
 from ..errors import LoraBenchError, UserError
-from ..plain_text import one_line
 from ..plan import Cell
 from ..results import CellRecord
 from ..tracking import Tracking
 from ..units import GIB, MIB
-from .endings import LAST, death, kill, kill_group, oom_kills, out_of_time
+from .endings import LAST, death, keep_lines, kill, kill_group, oom_kills, out_of_time
 from .executors import EstimateOf, EventHook
 from .group import RankGroup
 
@@ -69,12 +67,7 @@ class LocalLauncher:
     def __enter__(self) -> LocalLauncher:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._drop_worker()
 
     def preflight(self, config: LoRABenchmarkConfig) -> dict[str, Any]:
@@ -274,14 +267,7 @@ class _Worker:
 
     def _read_log(self) -> None:
         assert self._process.stderr is not None
-        try:
-            for line in self._process.stderr:
-                text = one_line(line)  # a model's code or a data set may have printed it
-                if text:
-                    self._last_lines.append(text)
-                    _logger.debug("worker: %s", text)
-        except ValueError:
-            pass
+        keep_lines(self._process.stderr, self._last_lines, "worker")
 
     def _why(self) -> str:
         return f" ({self._last_lines[-1][:200]})" if self._last_lines else ""

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..config import DEFAULT_MODEL, LoRABenchmarkConfig
+from ..config import DEFAULT_MODEL, GENERATED, LoRABenchmarkConfig, dataset_name
 from ..errors import ConfigError, UserError
 from .nodes import Node, NodeKind, choose_kind, kinds_of
 from .on_node import FAILED, REFUSED, Lost, Outcome
@@ -76,9 +76,9 @@ def choose_nodes(
 
 def local_paths(config: LoRABenchmarkConfig) -> list[str]:
     """Files and folders on this machine that the cells will read, as the configuration has them."""
-    data = config.dataset if isinstance(config.dataset, str) else str(config.dataset["path"])
+    data = str(dataset_name(config.dataset))
     named = dict.fromkeys((config.model_name, config.base_model_name, data))
-    return [n for n in named if n not in (DEFAULT_MODEL, "generated") and Path(n).exists()]
+    return [n for n in named if n not in (DEFAULT_MODEL, GENERATED) and Path(n).exists()]
 
 
 def _problem_of(node: Node, outcome: Outcome) -> Problem | None:

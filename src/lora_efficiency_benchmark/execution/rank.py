@@ -20,7 +20,7 @@ from ..errors import DivergedCell, UserError
 from ..heavy_imports import without_collection
 from ..results import FAILED
 from .group import ALIVE, REQUEST, events_file
-from .worker import answer, quiet_libraries, repeat_exactly
+from .worker import answer, cell_record, quiet_libraries, repeat_exactly
 
 
 class RankChannel:
@@ -62,14 +62,9 @@ def _result(request: dict[str, Any], channel: RankChannel) -> dict[str, Any]:
     """The event that holds the record. Raises UserError."""
     with without_collection():
         quiet_libraries()
-        from ..cell import run_cell
-    from ..plan import Cell
-    from ..tracking import Tracking
-
+        from .. import cell  # noqa: F401  (the heavy imports)
     _take_device()
-    tracking = request.get("tracking")
-    followed = Tracking(**tracking) if tracking else None
-    record = run_cell(Cell.from_dict(request["cell"]), channel.send, followed)
+    record = cell_record(request, channel.send)
     own = record.environment.get("threads")
     # As a cell in one process says it: records of one run are judged together.
     record.environment |= {"threads": request["threads"], "threads_per_process": own}

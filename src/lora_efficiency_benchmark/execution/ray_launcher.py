@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Protocol
 
 from ..config import LoRABenchmarkConfig
@@ -86,12 +85,7 @@ class RayLauncher:
     def __enter__(self) -> RayLauncher:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._engine.close()
 
     # ---- before the cells -----------------------------------------------------------------------

@@ -22,10 +22,13 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import LoraBenchError, UserError
 from ..heavy_imports import without_collection
+
+if TYPE_CHECKING:
+    from ..results import CellRecord
 
 _POLL_SECONDS = 0.05
 
@@ -145,11 +148,9 @@ def answer(result: Callable[[], dict[str, Any]], send: Callable[[dict[str, Any]]
 
 def _result(request: dict[str, Any], channel: Channel) -> dict[str, Any]:
     """The event that answers a request: ``checked``, ``estimated`` or ``record``."""
-    from ..cell import run_cell
     from ..config import load_config
     from ..plan import Cell
     from ..preflight import preflight
-    from ..tracking import Tracking
 
     if "preflight" in request:
         return {"event": "checked", "facts": preflight(load_config(request["preflight"]))}
@@ -162,10 +163,18 @@ def _result(request: dict[str, Any], channel: Channel) -> dict[str, Any]:
         from ..claim_scale import scale_estimates
 
         return {"event": "estimated", "estimates": scale_estimates(channel.send)}
+    return {"event": "record", "record": cell_record(request, channel.send).to_dict()}
+
+
+def cell_record(request: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> CellRecord:
+    """Run the ``cell`` of a request, followed by its ``tracking`` where it has one."""
+    from ..cell import run_cell
+    from ..plan import Cell
+    from ..tracking import Tracking
+
     tracking = request.get("tracking")
     followed = Tracking(**tracking) if tracking else None
-    record = run_cell(Cell.from_dict(request["cell"]), channel.send, followed)
-    return {"event": "record", "record": record.to_dict()}
+    return run_cell(Cell.from_dict(request["cell"]), send, followed)
 
 
 def repeat_exactly() -> None:

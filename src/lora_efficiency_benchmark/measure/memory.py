@@ -53,7 +53,7 @@ class MemoryTracker:
         step; what that takes for a moment belongs to loading, and the peak counts from that step.
         """
         self._model, self._attributed, self._placed = model, attributed, placed
-        self._device = next(model.parameters()).device if placed else _accelerator()
+        self._device = next(model.parameters()).device if placed else ranks.accelerator()
         self._moved: tuple[set[int], int] | None = None  # addresses of weights, at which mark
         self._marks: list[Mark] = []
         self._logits_sizes: set[int] = set()
@@ -216,12 +216,6 @@ class MemoryTracker:
             "device_used_bytes": total - free,
             "process_peak_bytes": process_peak_bytes(),
         }
-
-
-def _accelerator() -> torch.device:
-    found = torch.accelerator.current_accelerator()
-    assert found is not None  # preflight refuses to divide a model on a CPU
-    return found
 
 
 def _peak_dict(peak: Peak) -> dict[str, Any]:

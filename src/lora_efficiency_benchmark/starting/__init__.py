@@ -12,7 +12,7 @@ from typing import Any
 
 from ..adapters import ALL_LINEAR, AdapterSettings, parse_adapter
 from ..architectures import architecture_of
-from ..config import DEFAULT_MODEL
+from ..config import DEFAULT_MODEL, GENERATED
 from ..counting import specification_methods
 from ..dataset import load_corpus, split_documents, tokenize
 from ..errors import ConfigError, DataError, LoraBenchError
@@ -34,7 +34,6 @@ between a prediction and the device."""
 HOST_BYTES = 1280 * MIB
 """What a process on a CPU takes beside the tensors: the process peaks of the memory cells of
 benchmarks/results/quick-2026-11-24 lie 0.7 to 1.2 GiB above their allocated peaks."""
-GENERATED = "generated"
 _LENGTHS = {"cuda": 512, "cpu": 128}  # tokens, where the texts do not say
 _LONGEST = {"cuda": 1024, "cpu": 256}
 _SHORTEST = 64

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from ...config import GENERATED
 from ...errors import ConfigError
 from ...results import CellRecord
 from ..findings import Findings
@@ -143,7 +144,7 @@ def _conditions(selection: Selection, comparison: Comparison, size: int | None) 
 
 def _data_name(dataset: Any) -> Text:
     """The data in a sentence: a short name, never a whole path."""
-    if dataset == "generated":
+    if dataset == GENERATED:
         return Text("generated Japanese", "生成した日本語データ")
     path = dataset.get("path") if isinstance(dataset, Mapping) else dataset
     if not isinstance(path, str) or path in ("", "not stated"):

@@ -20,6 +20,7 @@ from ...analysis.values import Analysis
 from .. import formats
 from ..texts import LANGUAGES, wording
 from .content import content
+from .environment import template_environment
 from .filters import lora_arms
 
 if TYPE_CHECKING:
@@ -32,15 +33,7 @@ def render_html(analysis: Analysis, language: str) -> str:
     Raises ConfigError on a language other than ``ja`` and ``en``.
     """
     wording(language)
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader(__package__ or __name__),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment()
     environment.filters["record_href"] = formats.record_href
     environment.filters["data"] = embedded_json
     other = next(name for name in LANGUAGES if name != language)

@@ -8,10 +8,10 @@ from typing import Any
 from ...analysis.values import Analysis, AnalysisWarning
 from .. import formats
 from ..figures import Figure, build_figures
-from ..figures.figure_tables import curves_table, sizes_table
 from ..figures.style import MOST_ARMS
 from ..tables import Table, arm_tables, facts, shown_arms
 from ..tables.claims import claims_table
+from ..tables.curves import curves_table, sizes_table
 from ..tables.estimates import estimates_table, estimator_line, estimator_table
 from ..tables.matched import matched_table
 from ..tables.probes import forgetting_table, sample_tables

@@ -13,6 +13,7 @@ from typing import Any
 
 from .. import formats
 from ..texts.explorer import EXPLORER_TEXTS
+from .environment import template_environment
 
 _SCRIPTS = ("explorer_model.js", "explorer_plane.js", "explorer_page.js")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -30,27 +31,23 @@ def render_explorer(
 
     ``gpu`` is the name of the one that is chosen at first, ``rank`` where its slider starts.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader(__package__ or __name__),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     data = _cleaned(model_map)
     data |= {"claimed": dict(claimed), "start": _start(data, language, gpu, rank)}
-    return environment.get_template("explorer.html.j2").render(
-        language=language,
-        model=data["model"],
-        policy=_POLICY,
-        say=lambda key: EXPLORER_TEXTS[key][language],
-        style=Markup(_template("explorer.css")),
-        script=Markup("\n".join(map(_template, _SCRIPTS))),
-        data=Markup(_json(data)),
-        texts=Markup(_json(EXPLORER_TEXTS)),
+    return (
+        template_environment()
+        .get_template("explorer.html.j2")
+        .render(
+            language=language,
+            model=data["model"],
+            policy=_POLICY,
+            say=lambda key: EXPLORER_TEXTS[key][language],
+            style=Markup(_template("explorer.css")),
+            script=Markup("\n".join(map(_template, _SCRIPTS))),
+            data=Markup(_json(data)),
+            texts=Markup(_json(EXPLORER_TEXTS)),
+        )
     )
 
 

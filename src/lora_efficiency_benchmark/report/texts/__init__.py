@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import ConfigError
+from .both import both as _t
 from .comparing import COMPARING_TEXTS
 from .comparisons import COMPARISON_TEXTS
 from .page import PAGE_TEXTS
@@ -46,10 +47,6 @@ def wording(language: str) -> Wording:
     if language not in LANGUAGES:
         raise ConfigError(f"language: must be one of {', '.join(LANGUAGES)}; got {language!r}")
     return Wording(language)
-
-
-def _t(ja: str, en: str) -> dict[str, str]:
-    return {"ja": ja, "en": en}
 
 
 _HEADINGS = {

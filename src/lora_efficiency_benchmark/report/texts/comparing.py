@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-
-def _t(ja: str, en: str) -> dict[str, str]:
-    return {"ja": ja, "en": en}
-
+from .both import both as _t
 
 COMPARING_TEXTS = {
     "compare.joint": _t("全主張を同時に: {verdict}", "all claims at once: {verdict}"),

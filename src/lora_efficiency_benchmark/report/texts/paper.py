@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-
-def _t(ja: str, en: str) -> dict[str, str]:
-    return {"ja": ja, "en": en}
-
+from .both import both as _t
 
 PAPER_TEXTS = {
     "paper.model": _t("モデル", "model"),

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from ...analysis.values import Analysis, ArmSummary
 from .. import formats
-from ..tables import Cell, Line, Table, arm_name, filter_keys, line, train_cells
 from ..texts import Wording
+from . import Cell, Line, Table, arm_name, filter_keys, line, train_cells
 
 _MOST_STEPS = 12  # of one arm
 
