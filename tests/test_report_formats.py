@@ -37,12 +37,14 @@ from lora_efficiency_benchmark.store import Store
 ROOT = Path(__file__).parents[1]
 LANGUAGES = ("ja", "en")
 HOSTILE = "=cmd|' /C calc'!A0 \\input{/etc/passwd} %$&#_^~{} \n\\end{table}\n--- : [x] <b> 100^^5c"
+ONE = {"r": 8, "target_modules": ["q_proj", "v_proj"]}
 RUNS: dict[str, Callable[[], list[CellRecord]]] = {
     "three seeds": lambda: make_records(seeds=3),
     "one seed": make_records,
     "several sizes": lambda: make_records(make_config(dataset_sizes=[100, 200], seeds=2)),
     "only failures": lambda: make_records(change=fail),
     "only memory": lambda: [r for r in make_records() if r.cell.kind == "memory"],
+    "one configuration": lambda: make_records(make_config(lora_configurations=[ONE])),
     "no record": lambda: [],
 }
 
@@ -94,7 +96,8 @@ COMMANDS = {
     "begin", "end", "centering", "footnotesize", "caption", "label", "toprule", "midrule",
     "bottomrule", "multicolumn", "linewidth", "raggedright", "textbf", "pm", "div", "times",
     "cdot", "dots", "textbackslash", "textasciitilde", "textasciicircum", "textless",
-    "textgreater", "textbar", "textquotedbl", "textasciigrave",
+    "textgreater", "textbar", "textquotedbl", "textasciigrave", "setlength", "tabcolsep",
+    "LTcapwidth", "begingroup", "endgroup", "endfirsthead", "endhead", "endfoot",
 }  # fmt: skip
 
 
@@ -129,7 +132,8 @@ def check_tex(text: str) -> None:
 def tex_rows(text: str) -> list[tuple[int, int]]:
     """``(columns the tabular declares, cells of the row)`` of every row, spanning ones apart."""
     found = []
-    for shape, body in re.findall(r"\\begin\{tabular\}\{(\w+)\}(.*?)\\end\{tabular\}", text, re.S):
+    table = r"\\begin\{(tabular|longtable)\}\{@\{\}(\w+)@\{\}\}(.*?)\\end\{\1\}"
+    for _, shape, body in re.findall(table, text, re.S):
         for line in body.splitlines():
             if line.endswith(r" \\") and not line.startswith(r"\multicolumn"):
                 found.append((len(shape), len(re.findall(r"(?<!\\)&", line)) + 1))
@@ -149,10 +153,44 @@ def test_latex_of_every_run_is_well_formed(run: str, language: str) -> None:
 def test_latex_of_hostile_names_runs_no_command(hostile: Analysis) -> None:
     text = render_latex(hostile, "en")
     check_tex(text)
-    assert text.count(r"\end{table}") == 3
+    assert (text.count(r"\end{table}"), text.count(r"\end{longtable}")) == (2, 1)
     assert r"\input" not in text
     assert r"\textbackslash{}input" in text
     assert all(declared == cells for declared, cells in tex_rows(text))
+
+
+def test_a_table_longer_than_a_page_breaks(usual: Analysis) -> None:
+    text = render_latex(usual, "en")
+    assert "{longtable}" in text.splitlines()[0], "the package is named"
+    assert (text.count(r"\begin{longtable}"), text.count(r"\begin{table}")) == (1, 2)
+    short = render_latex(analysis_of("one configuration"), "en")
+    assert "longtable" not in short
+    assert short.count(r"\begin{table}") == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("language", "engine"), [("en", "pdflatex"), ("ja", "lualatex")])
+@pytest.mark.parametrize("run", ["three seeds", "one configuration", "no record"])
+def test_latex_is_typeset_within_its_page(
+    run: str, language: str, engine: str, tmp_path: Path
+) -> None:
+    if shutil.which(engine) is None:
+        pytest.skip(f"{engine} is not installed")
+    table = render_latex(analysis_of(run), language)
+    packages = table[table.index(r"\usepackage") : table.index("\n")]
+    document = (
+        f"\\documentclass{{article}}{packages}\n\\begin{{document}}\n{table}\\end{{document}}\n"
+    )
+    (tmp_path / "table.tex").write_text(document, encoding="utf-8")
+    command = [engine, "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
+    for _ in range(2):  # a longtable finds its widths in the second pass
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=300)
+        assert done.returncode == 0, done.stdout.decode(errors="replace")[-800:]
+    log = (tmp_path / "table.log").read_text(encoding="utf-8", errors="replace")
+    assert "Missing character" not in log
+    assert "Float too large" not in log
+    wide = [float(found) for found in re.findall(r"Overfull \\hbox \(([\d.]+)pt", log)]
+    assert max(wide, default=0.0) < 10.0, "points; a fraction of a column"
 
 
 def test_the_tex_check_sees_what_it_is_for() -> None:

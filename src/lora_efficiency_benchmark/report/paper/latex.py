@@ -28,6 +28,9 @@ _SPECIAL = {
 _LATIN = 0x17F  # the last code point that pdflatex has in its usual fonts
 _PACKAGES = r"\usepackage{booktabs} \usepackage[T1]{fontenc} \usepackage{textcomp}"
 _WIDE_PACKAGES = r"\usepackage{booktabs} \usepackage{luatexja}"
+_SMALL = r"\footnotesize\setlength{\tabcolsep}{3pt}"
+_LONG_PACKAGE = r" \usepackage{longtable}"
+_PAGE_LINES = 32  # of a table; with its caption more do not fit on a page of `article`
 
 
 def escape(text: object) -> str:
@@ -45,7 +48,9 @@ def render_latex(analysis: Analysis, language: str) -> str:
         tables.append(_across(analysis, analysis.across, say))
     body = "\n\n".join(tables)
     wide = any(ord(character) > _LATIN for character in body)
-    head = [say("paper.latex.head", packages=_WIDE_PACKAGES if wide else _PACKAGES)]
+    packages = _WIDE_PACKAGES if wide else _PACKAGES
+    packages += _LONG_PACKAGE if r"\begin{longtable}" in body else ""
+    head = [say("paper.latex.head", packages=packages)]
     head += [say("paper.latex.japanese")] if wide else []
     return "\n".join(f"% {line}" for line in head) + f"\n{body}\n"
 
@@ -193,19 +198,19 @@ def _empty(say: Wording) -> str:
 
 
 def _table(caption: str, label: str, shape: str, columns: Sequence[str], lines: str) -> str:
-    return "\n".join(
-        (
-            r"\begin{table}[t]",
-            r"\centering\footnotesize",
-            rf"\caption{{{escape(caption)}}}",
-            rf"\label{{tab:{label}}}",
-            rf"\begin{{tabular}}{{{shape}}}",
-            r"\toprule",
-            _row(columns),
-            r"\midrule",
-            lines,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-        )
+    """A float, or where that is longer than a page a ``longtable``, which breaks."""
+    named = rf"\caption{{{escape(caption)}}}", rf"\label{{tab:{label}}}"
+    head = r"\toprule", _row(columns), r"\midrule"
+    shape = f"{{@{{}}{shape}@{{}}}}"  # no space outside the rules
+    if lines.count("\n") < _PAGE_LINES:
+        begin = r"\begin{table}[t]", rf"\centering{_SMALL}", *named, r"\begin{tabular}" + shape
+        end = r"\bottomrule", r"\end{tabular}", r"\end{table}"
+        return "\n".join((*begin, *head, lines, *end))
+    begin = (
+        rf"\begingroup{_SMALL}\LTcapwidth=\linewidth",
+        r"\begin{longtable}" + shape,
+        *named,
+        r"\\",
     )
+    heads = *head, r"\endfirsthead", *head, r"\endhead", r"\bottomrule", r"\endfoot"
+    return "\n".join((*begin, *heads, lines, r"\end{longtable}", r"\endgroup"))

@@ -77,7 +77,7 @@ PAPER_TEXTS = {
     "paper.column.rate": _t("学習率", "Rate"),
     "paper.column.trainable": _t("学習可能", "Trainable"),
     "paper.column.reduction": _t("削減", "Fewer"),
-    "paper.column.controlled": _t("ピーク、同一精度 (GiB)", "Peak, controlled (GiB)"),
+    "paper.column.controlled": _t("同一精度 (GiB)", "Controlled (GiB)"),
     "paper.column.as-practised": _t("慣用の設定 (GiB)", "As practised (GiB)"),
     "paper.column.memory_ratio": _t("メモリ削減", "Memory"),
     "paper.column.time_ratio": _t("時間比", "Time ratio"),
