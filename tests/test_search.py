@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +17,8 @@ from lora_efficiency_benchmark.claims import load_claims
 from lora_efficiency_benchmark.config import LoRABenchmarkConfig, Search, load_config
 from lora_efficiency_benchmark.errors import ConfigError
 from lora_efficiency_benchmark.plan import Cell, expand
+from lora_efficiency_benchmark.report.tables.rates import rates_note
+from lora_efficiency_benchmark.report.texts import wording
 from lora_efficiency_benchmark.results import FAILED, OK, CellRecord
 from lora_efficiency_benchmark.search import (
     found_rates,
@@ -178,6 +182,7 @@ def test_the_analysis_shows_the_curves_and_what_one_rate_would_have_said() -> No
     found = analyze([*records, *trials], load_claims("paper-r5"))
     assert [curve.label for curve in found.learning_rates] == list(LOSS)
     full, small, _ = found.learning_rates
+    assert full.elsewhere == ()
     assert (full.chosen, full.gain_retention, full.shared) == (rates["full"], None, ())
     assert small.chosen == rates["r=4 q,v"]
     shared = {entry.learning_rate: entry for entry in small.shared}
@@ -188,6 +193,34 @@ def test_the_analysis_shows_the_curves_and_what_one_rate_would_have_said() -> No
     assert small.gain_retention > expected
     assert "shared_learning_rate" not in {w.code for w in found.warnings}
     json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_trials_of_another_machine_show_where_the_rates_come_from() -> None:
+    asked = config(search={"trials": 3})
+    trials = searched(asked)
+    for record in trials:
+        record.environment = environment(threads=64, device={"type": "cuda", "name": "Big <GPU>"})
+    rates = found_rates(asked, trials)
+    assert rates is not None
+    fixed = make_config(lora_configurations=ARMS, learning_rates=dict(rates.items()), seeds=2)
+    records = make_records(fixed)
+    alone = analyze(records, load_claims("paper-r5"))
+    found = analyze([*trials, *records], load_claims("paper-r5"))
+    assert [c.verification for c in found.claims] == [c.verification for c in alone.claims]
+    assert found.environment["threads"] == 2
+    assert "environments_differ" not in {w.code for w in found.warnings}
+    counts = Counter(record.cell.label for record in trials)
+    assert {c.label: len(c.trials) for c in found.learning_rates} == counts
+    assert {line for c in found.learning_rates for line in c.elsewhere} == {
+        "Big <GPU> (torch 2.9.0, transformers 4.57.0, 64 threads)"
+    }
+    assert "Big" in rates_note(found, wording("ja"))
+
+    again = [dataclasses.replace(record, environment=environment()) for record in trials]
+    here = analyze([*trials, *again, *records], load_claims("paper-r5"))
+    assert {c.label: len(c.trials) for c in here.learning_rates} == counts, "none counts twice"
+    assert here.learning_rates[0].elsewhere == ()
+    assert "environments_differ" in {w.code for w in here.warnings}
 
 
 def test_a_best_rate_at_the_edge_is_a_warning() -> None:

@@ -13,7 +13,7 @@ from ..claims import Claim
 from ..plan import FULL
 from ..results import OK, CellRecord
 from .pairing import number
-from .selection import Selection
+from .selection import Selection, searched_elsewhere
 from .values import RateCurve, RateTrial, SharedRate
 from .verdicts import judge_value
 
@@ -26,7 +26,11 @@ def learning_rate_curves(selection: Selection, claims: Sequence[Claim]) -> tuple
     trained = {r.cell.label: r.cell.learning_rate for r in selection.of_kind("train")}
     bases = (number(record.validation, "loss") for record in selection.of_kind("base"))
     base = next((loss for loss in bases if loss is not None), None)
-    curves = [_curve(label, trials[label], trained.get(label), base) for label in trials]
+    elsewhere = searched_elsewhere(selection)
+    curves = [
+        replace(_curve(label, trials[label], trained.get(label), base), elsewhere=elsewhere)
+        for label in trials
+    ]
     curves.sort(key=lambda curve: curve.training_method != FULL)
     claim = next((c for c in claims if c.metric == "gain_retention"), None)
     full = next((curve for curve in curves if curve.training_method == FULL), None)

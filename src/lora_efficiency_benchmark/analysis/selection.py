@@ -3,6 +3,7 @@
 Figures from different hardware or package versions say nothing about LoRA against full
 fine-tuning, so they are never pooled: the environment with the most results is judged, the others
 are named. The same goes for settings (steps, batch, length, data): a folder can hold more than one.
+Trials of a search are not judged: their losses chose the rates, wherever they were measured.
 """
 
 from __future__ import annotations
@@ -67,6 +68,14 @@ def select(records: Sequence[CellRecord], base_model: str | None = None) -> Sele
     )
 
 
+def searched_elsewhere(selection: Selection) -> tuple[str, ...]:
+    """Where trials ran that did not run in the environment that is judged, one line each."""
+    judged = {environment_key(r) for r in selection.records if r.cell.kind != "trial"}
+    trials = [r for r in selection.of_kind("trial") if r.environment]
+    lines = {_environment_line(r) for r in trials if judged and environment_key(r) not in judged}
+    return tuple(sorted(lines))
+
+
 def environment_key(record: CellRecord) -> tuple[Any, ...] | None:
     """Device, package versions, threads and allocator; None where the record does not say."""
     environment = record.environment
@@ -103,19 +112,27 @@ def _rank(record: CellRecord) -> tuple[bool, str, str]:
 
 
 def _one_environment(records: list[CellRecord]) -> tuple[list[CellRecord], list[str], int]:
-    """The environment with the most results. Records that name none (a dead worker) stay."""
-    chosen = _most(records, environment_key)
+    """The environment with the most results. Records that name none (a dead worker) stay.
+
+    So do trials of other environments, where the chosen one has no trial of that cell.
+    """
+    judged = [record for record in records if record.cell.kind != "trial"]
+    chosen = _most(judged, environment_key) or _most(records, environment_key)
     if chosen is None:
         return records, [], 0
-    # A result without an environment cannot be known to be comparable; a failure needs none.
-    kept = [
-        r for r in records if environment_key(r) == chosen or (not r.environment and r.status != OK)
-    ]
-    others = sorted(
-        {_environment_line(r) for r in records if environment_key(r) not in (chosen, None)}
-    )
-    unknown = any(not r.environment and r.status == OK for r in records)
-    return kept, others + (["unknown environment"] if unknown else []), len(records) - len(kept)
+    here = {r.cell_id for r in records if environment_key(r) == chosen}
+    kept: list[CellRecord] = []
+    left: list[CellRecord] = []
+    for record in records:
+        # A result without an environment cannot be known to be comparable; a failure needs none.
+        stays = environment_key(record) == chosen or not (record.environment or record.status == OK)
+        searched = record.cell.kind == "trial" and record.cell_id not in here and bool(judged)
+        if searched:
+            here.add(record.cell_id)
+        (kept if stays or searched else left).append(record)
+    others = sorted({_environment_line(record) for record in left if record.environment})
+    unknown = any(not record.environment for record in left)
+    return kept, others + (["unknown environment"] if unknown else []), len(left)
 
 
 def _environment_line(record: CellRecord) -> str:

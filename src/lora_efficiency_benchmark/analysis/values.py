@@ -206,6 +206,7 @@ class RateCurve:
     steps: int  # optimizer steps of a trial
     gain_retention: float | None = None  # both arms at their own rate; None for full fine-tuning
     shared: tuple[SharedRate, ...] = ()  # rates that full fine-tuning tried too
+    elsewhere: tuple[str, ...] = ()  # other environments that trials of the search ran in
 
     def loss_at(self, rate: float | None) -> float | None:
         """Loss of the trial at a rate, where there is one."""

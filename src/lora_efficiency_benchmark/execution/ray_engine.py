@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
@@ -22,6 +23,8 @@ from .nodes import Demand, Node
 from .on_node import Answer, Lost, Outcome, Request, answer
 
 _STORE_BYTES = 128 * MIB  # of a cluster that is started here: it carries records, no tensors
+_CONNECT_SECONDS = 10.0
+_PORTS = 1 << 16
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # A worker that Ray ended for memory is tried again for ever by default; a second try would need
@@ -63,6 +66,7 @@ class RayEngine:
 
         with _own_signal_handlers(), _no_folder_to_import_from():
             try:
+                self._require_listener()
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, **self._where())
             except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
                 raise ConfigError(
@@ -72,6 +76,12 @@ class RayEngine:
                 ) from None
         self._ray = ray
         self._function = ray.remote(answer)
+
+    def _require_listener(self) -> None:
+        """Somebody listens at HOST:PORT: Ray itself would ask for minutes. Raises OSError."""
+        host, _, port = self._address.rpartition(":")
+        if port.isdecimal() and int(port) < _PORTS:
+            socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
 
     def _where(self) -> dict[str, Any]:
         """Arguments of ``ray.init``; a cluster that is started here asks for Ray's token by itself.

@@ -32,7 +32,9 @@ def rates_note(analysis: Analysis, say: Wording) -> str:
         return ""
     base = next((c.base_loss for c in curves if c.base_loss is not None), None)
     before = "" if base is None else say("rates.base", loss=f"{base:.3f}")
-    return say("rates.note", steps=curves[0].steps) + before
+    others = ", ".join(formats.clean(line) for line in curves[0].elsewhere)
+    where = say("rates.elsewhere", environments=others) if others else ""
+    return say("rates.note", steps=curves[0].steps) + before + where
 
 
 def curve_name(curve: RateCurve, say: Wording) -> str:

@@ -18,6 +18,11 @@ RATE_TEXTS: dict[str, dict[str, str]] = {
         "ja": "学習前の検証損失は{loss}です。",
         "en": " Validation loss before any training: {loss}.",
     },
+    "rates.elsewhere": {
+        "ja": "試行の一部または全部は別の環境({environments})で行いました。"
+        "判定には使わず、学習率を選ぶためだけに使っています。",
+        "en": " Trials ran elsewhere too ({environments}); they chose rates, no verdict uses them.",
+    },
     "rates.no_loss": {"ja": "損失なし(発散または失敗)", "en": "no loss (diverged or failed)"},
     "rates.edge": {"ja": "試した範囲の端", "en": "edge of what was tried"},
     "rates.shared": {"ja": "学習率{rate}で{kept}", "en": "{kept} at {rate}"},
