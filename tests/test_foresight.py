@@ -250,6 +250,11 @@ def test_what_cannot_be_expressed_has_a_reason(
     assert words in found["untraceable"]
 
 
+@pytest.mark.parametrize("name", sorted(foresight._FREE))
+def test_an_argument_that_is_free_can_be_given(tmp_path: Path, name: str) -> None:
+    assert tiny_config(tmp_path, tmp_path, trainer_args={name: None}).trainer_args == {name: None}
+
+
 def test_the_memory_of_several_processes_is_not_predicted(
     tiny_model_dir: Path, tmp_path: Path
 ) -> None:

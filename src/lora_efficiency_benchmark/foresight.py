@@ -45,8 +45,8 @@ _EXPRESSED = {"optim", "gradient_checkpointing", "gradient_accumulation_steps", 
 # Arguments of the Trainer that allocate nothing on the device.
 _FREE = {
     "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "lr_scheduler_type",
-    "lr_scheduler_kwargs", "warmup_ratio", "warmup_steps", "report_to", "run_name", "disable_tqdm",
-    "remove_unused_columns", "skip_memory_metrics", "average_tokens_across_devices", "tf32",
+    "lr_scheduler_kwargs", "warmup_ratio", "warmup_steps", "disable_tqdm", "remove_unused_columns",
+    "skip_memory_metrics", "average_tokens_across_devices", "tf32",
 }  # fmt: skip
 _FREE_PREFIXES = ("logging_", "log_level", "dataloader_", "save_", "eval_")
 

@@ -15,7 +15,7 @@ from ..metrics import OUT_OF_MEMORY, Measurement, gain_retention, memory_limit
 from ..pairing import Arm, Comparison, documents, eval_loss, number
 from ..wording import NOTHING, Text
 from . import words
-from .values import FULL_NAME, Candidate
+from .values import FULL_NAME, Candidate, whole
 
 _PEAKS = {"allocated": "peak_allocated_bytes", "reserved": "peak_reserved_bytes"}
 
@@ -66,7 +66,7 @@ def _candidate(
         needed_bytes=_largest(peak, _peak(memory, _PEAKS["reserved"])),
         out_of_memory=out,
         seconds=_seconds(arm),
-        parameters=_whole(number(arm.parameters, "trainable")),
+        parameters=whole(number(arm.parameters, "trainable")),
         losses=losses,
         diverged=_diverged(arm),
         adapter=arm.adapter,
@@ -234,7 +234,3 @@ def _kind(record: CellRecord) -> str:
 
 def _largest(*values: float | None) -> float | None:
     return max((value for value in values if value is not None), default=None)
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)

@@ -15,7 +15,7 @@ from .differences import Difference
 from .front import Beside, Front, FrontPoint
 from .pivot import PivotEntry
 from .rule import NONE, RECOMMENDED, Decision, Judged
-from .values import Candidate
+from .values import Candidate, whole
 
 if TYPE_CHECKING:
     from ..wording import Text
@@ -103,11 +103,11 @@ def _candidate(judged: Judged, front: Front) -> dict[str, Any]:
         "interval": _pair(retention.interval),
         "num_seeds": len(c.losses) if c.is_full else retention.num_seeds,
         "eval_loss": c.mean_loss,
-        "peak_memory_bytes": None if c.out_of_memory else _whole(c.memory_bytes),
-        "peak_memory_more_than_bytes": _whole(c.memory_bytes) if c.out_of_memory else None,
+        "peak_memory_bytes": None if c.out_of_memory else whole(c.memory_bytes),
+        "peak_memory_more_than_bytes": whole(c.memory_bytes) if c.out_of_memory else None,
         "memory_kind": c.memory_kind,
         "memory_reading": c.memory_reading,
-        "memory_by_reading": {k: _whole(v) for k, v in c.memory_by_reading.items()},
+        "memory_by_reading": {k: whole(v) for k, v in c.memory_by_reading.items()},
         "train_seconds": c.mean_seconds,
         "trainable_parameters": c.parameters,
         "on_front": any(p.candidate.name == c.name for p in front.points),
@@ -141,7 +141,7 @@ def _point(point: FrontPoint, decision: Decision) -> dict[str, Any]:
         "status": judged.status,
         "retention": judged.retention.value,
         "eval_loss": c.mean_loss,
-        "peak_memory_bytes": _whole(c.memory_bytes),
+        "peak_memory_bytes": whole(c.memory_bytes),
         "train_seconds": c.mean_seconds,
         "trainable_parameters": c.parameters,
         "distinguishable": not point.indistinguishable_from,
@@ -155,7 +155,7 @@ def _tie(tie: Beside) -> dict[str, Any]:
         "status": tie.status,
         "loss_difference": _difference(tie.quality),
         "seconds_difference": _difference(tie.time),
-        "peak_memory_bytes": _whole(tie.candidate.memory_bytes),
+        "peak_memory_bytes": whole(tie.candidate.memory_bytes),
         "trainable_parameters": tie.candidate.parameters,
     }
 
@@ -226,10 +226,6 @@ def _ci95(candidate: Candidate) -> list[float] | None:
 
 def _pair(interval: tuple[float, float] | None) -> list[float] | None:
     return None if interval is None else list(interval)
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)
 
 
 def _both(text: Text) -> dict[str, str]:

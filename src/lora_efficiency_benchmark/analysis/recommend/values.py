@@ -90,3 +90,8 @@ class Candidate:
 def mean(values: Mapping[int, float]) -> float | None:
     """Mean over seeds; None without any."""
     return math.fsum(values.values()) / len(values) if values else None
+
+
+def whole(value: float | None) -> int | None:
+    """Bytes or a count without a fraction."""
+    return None if value is None else int(value)
