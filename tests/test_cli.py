@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from factories import make_config, make_records
+from factories import BASE_LOSS, LOSSES, make_config, make_records
 from lora_efficiency_benchmark.store import Store
 
 CLI = [sys.executable, "-m", "lora_efficiency_benchmark.cli"]
@@ -160,6 +160,45 @@ def test_strict_is_exit_3_and_still_prints(stored: Path) -> None:
     done = call("analyze", str(stored), "--strict", "--json")
     assert done.returncode == 3
     assert json.loads(done.stdout)
+
+
+TWO_CLAIMS = """claims:
+  - {id: fewer, metric: parameter_reduction_ratio, claimed: 100, verified_at: 100, partial_at: 50,
+     text: {ja: 削減, en: fewer}, source: this test}
+  - {id: as-good, metric: gain_retention, claimed: 1, verified_at: 0.95, partial_at: 0.5,
+     text: {ja: 品質, en: as good}, source: this test}
+"""
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "joint", "together", "code"),
+    [
+        (1.1, 1.1, "VERIFIED", "true", 0),
+        (0.9, 1.1, "PARTIAL", "true", 3),  # the small adapters lose quality, the large are large
+        (0.9, 1.1, "NOT_MEASURED", "false", 0),  # no claim asks for it
+    ],
+)
+def test_strict_asks_for_every_claim_and_the_joint_verdict(
+    tmp_path: Path, small: float, large: float, joint: str, together: str, code: int
+) -> None:
+    config = make_config(seeds=5)
+    gap = BASE_LOSS - LOSSES["full"]
+    labels = [adapter.label for adapter in config.adapters]
+    losses = {
+        label: BASE_LOSS - gap * (small if place < 2 else large)
+        for place, label in enumerate(labels)
+    }
+    claims = tmp_path / "claims.yaml"
+    marked = TWO_CLAIMS.replace("source:", f"joint: {together}, source:")
+    claims.write_text(marked, encoding="utf-8")
+    store = Store(tmp_path / "run")
+    for record in make_records(config, losses=losses):
+        store.write_record(record)
+    done = call("analyze", str(store.path), "--claims", str(claims), "--strict", "--json")
+    found = json.loads(done.stdout)
+    assert [claim["verification"] for claim in found["claims"]] == ["VERIFIED", "VERIFIED"]
+    assert found["joint"]["verification"] == joint
+    assert done.returncode == code
 
 
 def test_the_last_line_is_the_joint_verdict(stored: Path) -> None:

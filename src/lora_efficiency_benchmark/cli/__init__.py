@@ -4,7 +4,8 @@ One module a command, in the order in which ``lora-bench --help`` lists them. ``
 ``output`` are shared.
 
 Exit codes: 0 done (whatever the verdict), 1 the user can fix it (one line on standard error),
-2 usage, 3 ``--strict`` and a claim is not VERIFIED, 130 interrupted (what is finished is kept).
+2 usage, 3 ``--strict`` and the answer is not a plain yes, 130 interrupted (what is finished is
+kept).
 """
 
 from __future__ import annotations
@@ -48,11 +49,7 @@ def main() -> None:
     try:
         app()
     except LoraBenchError as error:
-        typer.echo(f"lora-bench: {_one_line(error)}", err=True)
+        typer.echo(f"lora-bench: {error}", err=True)
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(1)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
