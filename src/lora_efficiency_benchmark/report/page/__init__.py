@@ -11,10 +11,9 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import json
 import re
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...analysis.values import Analysis
 from .. import formats
@@ -22,9 +21,6 @@ from ..texts import LANGUAGES, wording
 from .content import content
 from .environment import template_environment
 from .filters import lora_arms
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 
 def render_html(analysis: Analysis, language: str) -> str:
@@ -35,21 +31,12 @@ def render_html(analysis: Analysis, language: str) -> str:
     wording(language)
     environment = template_environment()
     environment.filters["record_href"] = formats.record_href
-    environment.filters["data"] = embedded_json
     other = next(name for name in LANGUAGES if name != language)
     first, second = content(analysis, language), content(analysis, other, drawn=False)
     live = any(figure["spec"] for figure in first["figures"].values())
     return environment.get_template("report.html.j2").render(
         first=first, second=second, arms=lora_arms(analysis), **_assets(live)
     )
-
-
-def embedded_json(value: Any) -> Markup:
-    """JSON for a script element of data: no character in it can end that element."""
-    from markupsafe import Markup
-
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
 def embedded_script(text: str) -> str:

@@ -6,7 +6,6 @@ page may load nothing: its own content security policy forbids it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
@@ -45,8 +44,8 @@ def render_explorer(
             say=lambda key: EXPLORER_TEXTS[key][language],
             style=Markup(_template("explorer.css")),
             script=Markup("\n".join(map(_template, _SCRIPTS))),
-            data=Markup(_json(data)),
-            texts=Markup(_json(EXPLORER_TEXTS)),
+            data=data,
+            texts=EXPLORER_TEXTS,
         )
     )
 
@@ -87,14 +86,6 @@ def _cleaned(model_map: Mapping[str, Any]) -> dict[str, Any]:
             for entry in model_map["left_out"]
         ],
     }
-
-
-def _json(value: Any) -> str:
-    """JSON that no text inside can end, whatever it holds."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
 
 
 def _template(name: str) -> str:

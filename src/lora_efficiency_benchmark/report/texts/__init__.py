@@ -13,6 +13,7 @@ from ...errors import ConfigError
 from .both import both as _t
 from .comparing import COMPARING_TEXTS
 from .comparisons import COMPARISON_TEXTS
+from .memory import MEMORY_TEXTS
 from .page import PAGE_TEXTS
 from .paper import PAPER_TEXTS
 from .probes import PROBE_TEXTS
@@ -190,16 +191,6 @@ _VALUES = {
     "condition.steps": _t("{steps}ステップ", "{steps} steps"),
     "reading.controlled": _t("同一精度", "controlled"),
     "reading.as-practised": _t("慣用の設定", "as practised"),
-    "phase.forward": _t("順伝播", "forward pass"),
-    "phase.backward": _t("逆伝播", "backward pass"),
-    "phase.optimizer": _t("最適化ステップ", "optimizer step"),
-    "part.weights": _t("重み", "weights"),
-    "part.adapter": _t("アダプター", "adapter"),
-    "part.gradients": _t("勾配", "gradients"),
-    "part.optimizer": _t("オプティマイザ状態", "optimizer"),
-    "part.activations": _t("活性値", "activations"),
-    "part.logits_and_loss": _t("ロジットと損失", "logits and loss"),
-    "part.temporaries": _t("一時領域", "temporaries"),
     "part.unknown": _t("内訳なし", "not broken down"),
     "status.failed": _t("失敗", "failed"),
     "status.skipped": _t("スキップ", "skipped"),
@@ -371,6 +362,6 @@ _ESTIMATES = {
 
 TEXTS: dict[str, dict[str, str]] = {
     **_HEADINGS, **_COLUMNS, **_VALUES, **_DATA, **_FIGURES, **_METHOD, **_TERMINAL,
-    **_ESTIMATES, **RATE_TEXTS, **COMPARISON_TEXTS, **PROBE_TEXTS, **PAGE_TEXTS, **PAPER_TEXTS,
+    **_ESTIMATES, **MEMORY_TEXTS, **RATE_TEXTS, **COMPARISON_TEXTS, **PROBE_TEXTS, **PAGE_TEXTS, **PAPER_TEXTS,
     **COMPARING_TEXTS,
 }  # fmt: skip

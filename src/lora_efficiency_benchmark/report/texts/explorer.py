@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .both import both as _t
+from .memory import MEMORY_TEXTS
 
 EXPLORER_TEXTS = {
     "title": _t("LoRAのメモリ地図", "Memory map of LoRA"),
@@ -103,17 +104,7 @@ EXPLORER_TEXTS = {
     "needed_row": _t("GPUに必要な量(上限)", "needed on a GPU, at most"),
     "trainable_row": _t("学習パラメータ数", "trainable parameters"),
     "limit_mark": _t("{gpu} {size}", "{gpu} {size}"),
-    "phase.between": _t("ステップの間", "between steps"),
-    "phase.forward": _t("順伝播", "forward pass"),
-    "phase.backward": _t("逆伝播", "backward pass"),
-    "phase.optimizer": _t("最適化ステップ", "optimizer step"),
-    "part.weights": _t("重み", "weights"),
-    "part.adapter": _t("アダプター", "adapter"),
-    "part.gradients": _t("勾配", "gradients"),
-    "part.optimizer": _t("オプティマイザ状態", "optimizer state"),
-    "part.activations": _t("活性値", "activations"),
-    "part.logits_and_loss": _t("ロジットと損失", "logits and loss"),
-    "part.temporaries": _t("一時領域", "temporaries"),
+    **MEMORY_TEXTS,
     "plane": _t("バッチと長さの地図", "Batch against length"),
     "plane_caption": _t(
         "塗った範囲では、フルファインチューニングのピークがアダプターの{claim}倍以上です。破"
