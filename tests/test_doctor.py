@@ -77,15 +77,19 @@ CASES: list[tuple[dict[str, Any], str, str, bool]] = [
     ({"model": {**MISSING, "sha256": "cd"}}, "cache is damaged", "doctor --fix", True),
     ({"output": FULL}, "/full/folder has 0.00 GiB free", "--output-dir", True),
     ({"output": dataclasses.replace(ROOMY, writable=False)}, "be written", "--output-dir", True),
-    ({"model": MISSING, "cache": FULL}, "/full/folder has", "LORA_BENCH_CACHE", True),
-    ({"temporary": FULL}, "/full/folder has", "TMPDIR", False),
+    ({"model": MISSING, "cache": FULL}, "/full/folder has", "or: export LORA_BENCH_CACHE=/", True),
+    (
+        {"model": MISSING, "cache": dataclasses.replace(ROOMY, writable=False)},
+        "be written", "export LORA_BENCH_CACHE=/", True,
+    ),
+    ({"temporary": FULL}, "/full/folder has", "export TMPDIR=/", False),
     ({"available_bytes": 2 * GIB}, "2.0 GiB of memory are free", "batch_size=1", False),
     ({"available_bytes": GIB // 2}, "0.5 GiB of memory are free", "batch_size=1", True),
     (
         {"torch": Torch(threads=1), "environment": {"OMP_NUM_THREADS": "1"}},
         "uses 1 of 8 cores", "unset OMP_NUM_THREADS", False,
     ),
-    ({"torch": Torch(threads=32)}, "32 threads on 8", "OMP_NUM_THREADS=8", False),
+    ({"torch": Torch(threads=32)}, "32 threads on 8", "export OMP_NUM_THREADS=8", False),
     ({"torch": WORKING, "graphics": CARD}, "bitsandbytes is not", "install bitsandbytes", False),
     ({"japanese": False}, "no Japanese font", "fonts-noto-cjk", False),
 ]  # fmt: skip
@@ -116,6 +120,15 @@ def test_each_problem_says_what_why_and_what_mends_it(
         assert JAPANESE.search(japanese[key]), japanese[key]
         assert not JAPANESE.search(english[key])
         assert "\n" not in english[key] + japanese[key]
+
+
+@pytest.mark.parametrize("facts", [case[0] for case in CASES])
+def test_a_variable_to_set_is_said_as_the_line_to_type(facts: dict[str, Any]) -> None:
+    for finding in found_on(**facts):
+        for mend in (finding.mend.en, finding.mend.ja):
+            before = re.findall(r"(\S+) [A-Z_]+=\S", mend)
+            assert len(before) == len(re.findall(r"\b[A-Z_]+=\S", mend))
+            assert set(before) <= {"export", "setup"}, "make setup PYTHON=... is no variable"
 
 
 def test_what_hinders_comes_first() -> None:

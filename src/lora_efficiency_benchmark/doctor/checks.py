@@ -21,6 +21,7 @@ LEAST_DRIVER = {11: 450, 12: 525, 13: 580}
 QUICK_BYTES = 3_712_548_864
 MODEL_BYTES = 2 * 538_090_408  # the default model's safetensors file, and as much to convert it
 OUTPUT_BYTES = 100 * MIB  # records, log and report of a run, with room to spare
+_EXPORT_CACHE = "export LORA_BENCH_CACHE=/another/folder"
 _ON_CPU = Said(
     "everything would be measured on the CPU", "このままではすべて CPU での測定になります"
 )
@@ -204,7 +205,7 @@ def _default_model(m: Machine) -> Iterator[Finding]:
 
 def _disk(m: Machine) -> Iterator[Finding]:
     needs = {
-        "cache": (m.cache, 0 if m.model["ok"] else MODEL_BYTES, "LORA_BENCH_CACHE=/another/folder"),
+        "cache": (m.cache, 0 if m.model["ok"] else MODEL_BYTES, _EXPORT_CACHE),
         "output": (m.output, OUTPUT_BYTES, "lora-bench run --output-dir /another/folder"),
     }
     for place, least, other in needs.values():
@@ -219,7 +220,7 @@ def _disk(m: Machine) -> Iterator[Finding]:
             yield Finding(
                 _little(place, least),
                 Said("models or results go there", "モデルや結果の置き場所です"),
-                Said(f"free some space, or {other}", f"空きを作るか、{other}"),
+                Said(f"free some space, or: {other}", f"空きを作るか、次のようにします: {other}"),
                 hinders=True,
             )
     free = m.temporary.free_bytes
@@ -231,7 +232,7 @@ def _disk(m: Machine) -> Iterator[Finding]:
                 "is left out",
                 "学習後のモデルをここに一時保存してサイズを測ります。空きがなければサイズは記録されません",
             ),
-            _command("TMPDIR=/another/folder"),
+            _command("export TMPDIR=/another/folder"),
         )
 
 
