@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -22,6 +23,7 @@ from lora_efficiency_benchmark.plan import (
     Cell,
     expand,
 )
+from lora_efficiency_benchmark.yaml_io import parse_yaml
 
 ARMS = [
     {"r": 4, "alpha": 8, "target_modules": ["q_proj", "v_proj"]},
@@ -40,6 +42,25 @@ def test_one_id_is_pinned() -> None:
     plan = expand(make_config(lora_configurations=[adapter]))
     ids = [cell.id for cell in plan if cell.adapter and cell.kind == "train"]
     assert ids == ["train-r-8-q-k-v-o-n2000-s0-88c7acac5e"]
+
+
+@pytest.mark.parametrize("rates", ["{full: 1, lora: 2}", "search"])
+def test_a_float_written_as_a_whole_number_is_the_same_cell(rates: str) -> None:
+    def ids(text: str) -> list[str]:
+        return [cell.id for cell in expand(make_config(**parse_yaml(text)))]
+
+    whole = (
+        f"learning_rates: {rates}\ntime_limit_minutes: 5\n"
+        "lora_configurations: [{r: 4, alpha: 8, target_modules: [q_proj], dropout: 0}]\n"
+        "trainer_args: {weight_decay: 0, warmup_steps: 2, max_grad_norm: 1, optim_args: null}\n"
+    )
+    if rates == "search":
+        whole += "search: {factor: 2, centres: {full: 1, lora: 1}}\n"
+    names = "dropout|weight_decay|warmup_steps|max_grad_norm|full|lora|factor|minutes"
+    floats = re.sub(rf"({names}): (\d)", r"\1: \2.0", whole)
+    assert floats.count(".0") >= 6
+    assert ids(whole) == ids(floats) == ids(floats.replace(" 0.0", " -0.0"))
+    assert ids(whole) == ids(make_config(**parse_yaml(whole)).to_yaml())
 
 
 def test_ids_do_not_depend_on_the_process() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from transformers import TrainingArguments
 
 from lora_efficiency_benchmark import models
 from lora_efficiency_benchmark.adapters import parse_adapter
@@ -15,6 +17,7 @@ from lora_efficiency_benchmark.collate import pad_batch
 from lora_efficiency_benchmark.config import LoRABenchmarkConfig
 from lora_efficiency_benchmark.errors import ConfigError
 from lora_efficiency_benchmark.plan import Cell, expand
+from lora_efficiency_benchmark.trainer_args import FLOAT_TRAINER_ARGS, RESERVED_TRAINER_ARGS
 from lora_efficiency_benchmark.training import TrainSettings, data_order, train, training_arguments
 
 
@@ -98,6 +101,11 @@ def test_trainer_args_the_trainer_refuses_are_one_line() -> None:
     with pytest.raises(ConfigError, match="trainer_args: TrainingArguments refuses them") as caught:
         training_arguments(settings(trainer_args={"optim": "no_such_optimizer"}), "/tmp/unused")
     assert "\n" not in str(caught.value)
+
+
+def test_which_trainer_args_are_floats() -> None:
+    floats = {f.name for f in dataclasses.fields(TrainingArguments) if "float" in str(f.type)}
+    assert floats - RESERVED_TRAINER_ARGS == FLOAT_TRAINER_ARGS
 
 
 def test_arms_share_data_order_and_differ_in_trainable_weights(tiny_model_dir: Path) -> None:

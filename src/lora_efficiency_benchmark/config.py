@@ -17,6 +17,7 @@ from .adapters import AdapterSettings, parse_adapter
 from .errors import ConfigError
 from .launching import check_launcher, check_shares
 from .plain_text import is_plain, shown
+from .trainer_args import as_float, reserved_names, service_names, with_floats
 from .yaml_io import dump_yaml, load_yaml_file, parse_yaml, preset_path
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
@@ -30,16 +31,6 @@ _SEARCH_DEFAULTS: dict[str, Any] = {
     "centres": {"full": 1e-4, "lora": 2e-3},
 }
 PRECISIONS = ("fp32", "bf16", "fp16", "amp-bf16", "amp-fp16")
-# What the configuration itself decides, and trainer_args may therefore not.
-RESERVED_TRAINER_ARGS = {
-    "output_dir", "max_steps", "num_train_epochs", "learning_rate", "per_device_train_batch_size",
-    "seed", "data_seed", "bf16", "fp16", "use_cpu", "eval_strategy", "save_strategy",
-    # These would change the batches or their order, or hide a loss that is not finite.
-    "auto_find_batch_size", "group_by_length", "train_sampling_strategy",
-    "logging_strategy", "logging_steps", "logging_nan_inf_filter",
-}  # fmt: skip
-# These talk to a service, or hold its key, which records and reports would then show.
-_SERVICE_ARGS = ("push_to_hub", "hub_", "report_to", "run_name", "trackio_", "project")
 # Beyond these nothing could be run, and counting cells alone would fill the memory.
 MAX_WHOLE = 2**31 - 1
 MAX_SEEDS = 1000
@@ -173,11 +164,12 @@ class LoRABenchmarkConfig:
         """
         if self.base_model_name == self.model_name:
             return None
-        values = {**self.to_dict(), "model_name": self.base_model_name}
+        other = _FullOnly.__new__(_FullOnly)  # checked already; what was stored may be older
+        vars(other).update(vars(self), model_name=self.base_model_name)
         if isinstance(self.learning_rates, Mapping):
             rate = self.learning_rate_of("full", "full")
-            values["learning_rates"] = {"full": rate, "lora": rate}
-        return _FullOnly(**values)
+            other.learning_rates = {"full": rate, "lora": rate}
+        return other
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, complete, with defaults."""
@@ -213,6 +205,11 @@ def load_config(
         data, where = load_yaml_file(path), str(path)
     if not isinstance(data, Mapping):
         raise ConfigError(f"{where}: must be a mapping of fields, got {type(data).__name__}")
+    return from_mapping(data, where, **overrides)
+
+
+def from_mapping(data: Mapping[str, Any], where: str, /, **overrides: Any) -> LoRABenchmarkConfig:
+    """A configuration from fields that were read from ``where``. Raises ConfigError."""
     known = [f.name for f in dataclasses.fields(LoRABenchmarkConfig)]
     merged = {**_later_fields(data), **data, **overrides}
     for key in merged:
@@ -310,6 +307,19 @@ def _check(c: LoRABenchmarkConfig) -> None:
     _require(len(set(c.samples)) == len(c.samples), "samples", "distinct prompts", c)
     c.launcher = check_launcher(c.launcher)
     check_shares(c.processes, c.batch_size, c.trainer_args)
+    _set_floats(c)
+
+
+def _set_floats(c: LoRABenchmarkConfig) -> None:
+    """Numbers that YAML read as whole although the field is a float: one setting, one id."""
+    c.lora_configurations = [
+        {**raw, "dropout": as_float(raw["dropout"])}
+        if isinstance(raw, Mapping) and "dropout" in raw
+        else raw
+        for raw in c.lora_configurations
+    ]
+    c.trainer_args = with_floats(c.trainer_args)
+    c.time_limit_minutes = as_float(c.time_limit_minutes)
 
 
 def _check_rates(c: LoRABenchmarkConfig) -> None:
@@ -372,6 +382,7 @@ def _search(c: LoRABenchmarkConfig) -> Search:
                 f"search.centres.{key}: must lie between 1e-12 and 1000; got {rate!r}"
             )
     values["centres"] = {**_SEARCH_DEFAULTS["centres"], **given}
+    values["factor"] = as_float(values["factor"])
     return Search(**values)
 
 
@@ -406,12 +417,12 @@ def _check_trainer_args(c: LoRABenchmarkConfig) -> None:
             "trainer_args.gradient_accumulation_steps: must be a whole number of at least 1; "
             f"got {shown(accumulation)}"
         )
-    owned = sorted(RESERVED_TRAINER_ARGS & set(c.trainer_args))
+    owned = reserved_names(c.trainer_args)
     if owned:
         raise ConfigError(
             f"trainer_args.{owned[0]}: the benchmark's own field decides this; remove it here"
         )
-    services = sorted(key for key in c.trainer_args if key.startswith(_SERVICE_ARGS))
+    services = service_names(c.trainer_args)
     if services:
         raise ConfigError(
             f"trainer_args.{services[0]}: would send results to a service; remove it here, and "
