@@ -15,13 +15,14 @@ from .search import folder_records, unfinished_cells
 from .store import Store
 
 
-def analyze_folder(path: str | Path, claims: str | None = None) -> Analysis:
+def analyze_folder(path: str | Path, claims: str | None = None, language: str = "en") -> Analysis:
     """Verdicts from the records of an output folder, without torch.
 
     Where the folder holds a config.yaml, records of other settings are left out. A broken
-    estimates.json is told on standard error and left out. Raises StoreError.
+    estimates.json is told on standard error and left out, and so is what of config.yaml a run would
+    refuse today (in ``language``). Raises StoreError.
     """
-    found = read_folder(path, claims)
+    found = read_folder(path, claims, language)
     estimates = read_estimates(Store(path), warn)
     return analyze(found.records, found.claims, estimates, found.base_model, found.unfinished)
 
@@ -35,12 +36,16 @@ class FolderContents(NamedTuple):
     unfinished: int | None = None  # planned cells without a record, where the plan is known
 
 
-def read_folder(path: str | Path, claims: str | None = None) -> FolderContents:
+def read_folder(
+    path: str | Path, claims: str | None = None, language: str = "en"
+) -> FolderContents:
     """Records and claims of a folder: the claims given, else those noted there, else paper-r5.
 
     Raises StoreError where there are no records, ConfigError on a file of claims that is none.
     """
-    records, config = folder_records(path)
+    records, config = folder_records(
+        path, lambda english, japanese: warn(japanese if language == "ja" else english)
+    )
     if config is not None:
         noted = Store(path).path / "claims.yaml"
         claims = claims or (str(noted) if noted.is_file() else config.claims)

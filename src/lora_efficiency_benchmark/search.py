@@ -7,15 +7,16 @@ search is its records: replaying them gives the next trials, so a search goes on
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from .adapters import AdapterSettings
-from .config import LoRABenchmarkConfig, Search, load_config
+from .config import LoRABenchmarkConfig, Search
 from .errors import DivergedCell, StoreError
 from .plan import Cell, arms_of, expand, trial_cell
 from .results import OK, CellRecord
 from .store import Store
+from .stored_config import load_stored_config
 
 Losses = dict[float, float]  # learning rate -> validation loss, infinite where training diverged
 
@@ -125,10 +126,13 @@ def planned_ids(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> s
     return ids
 
 
-def folder_records(path: str | Path) -> tuple[list[CellRecord], LoRABenchmarkConfig | None]:
+def folder_records(
+    path: str | Path, tell: Callable[[str, str], None]
+) -> tuple[list[CellRecord], LoRABenchmarkConfig | None]:
     """The records of an output folder; where it holds a config.yaml, those that belong to it.
 
-    Raises StoreError where there are none, ConfigError on a config.yaml that is none.
+    ``tell(english, japanese)`` hears what of that file is not accepted any more. Raises StoreError
+    where there are none, ConfigError on a config.yaml that is none.
     """
     store = Store(path)
     records = store.load_records()
@@ -137,7 +141,7 @@ def folder_records(path: str | Path) -> tuple[list[CellRecord], LoRABenchmarkCon
     asked = store.path / "config.yaml"
     if not asked.is_file():
         return records, None
-    config = load_config(asked)
+    config = load_stored_config(asked, tell)
     return planned_records(config, records), config
 
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 Folder = Annotated[Path, typer.Argument(help="Output folder of a run")]
 Claims = Annotated[str | None, typer.Option(help="Claims preset or YAML file")]
-Strict = Annotated[bool, typer.Option(help="Exit 3 unless every claim and the joint verdict are VERIFIED")]
+Strict = Annotated[
+    bool, typer.Option(help="Exit 3 unless every claim and the joint verdict are VERIFIED")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +40,7 @@ def analyze(
     from ..report.terminal import render_terminal
 
     language = choose_language(lang)
-    analysis = analyze_folder(folder, claims)
+    analysis = analyze_folder(folder, claims, language)
     if as_json:
         print_json(analysis.to_dict())
     else:

@@ -39,7 +39,7 @@ def compare(
     language = choose_language(lang)
     if not 2 <= len(folders) <= MAX_RUNS:
         raise ConfigError(f"compare: takes 2 to {MAX_RUNS} folders, got {len(folders)}")
-    contents = [(folder, read_folder(folder, claims)) for folder in folders]
+    contents = [(folder, read_folder(folder, claims, language)) for folder in folders]
     found = compare_runs([RunInput(str(folder), *content) for folder, content in contents])
     if as_json:
         print_json(found.to_dict())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigError
-from .output import Json, Lang, choose_language, print_json
+from .output import Json, Lang, choose_language, print_json, say
 
 if TYPE_CHECKING:
     from ..analysis.recommend import Limits
@@ -72,7 +72,7 @@ def recommend(
     language = choose_language(lang)
     limits = _limits(retention, max_memory, max_minutes, cheapest)
     size = None if data_size is None else _number(data_size, "--data-size", "1000", whole=True)
-    records, _ = folder_records(folder)
+    records, _ = folder_records(folder, lambda en, ja: say(language, ja, en))
     found = choose(records, limits, None if size is None else int(size))
     if as_json:
         print_json(found.to_dict())

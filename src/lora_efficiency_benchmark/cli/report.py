@@ -64,7 +64,7 @@ def report(
     language = choose_language(lang)
     chosen = format_ or "html"
     _check(chosen, figures, fonts, configuration, source)
-    analysis = analyze_folder(folder, claims)
+    analysis = analyze_folder(folder, claims, language)
     wanted = figures is None or format_ is not None or output is not None
     text = _render(analysis, chosen, language, configuration, source) if wanted else None
     if output is not None and text is not None:

@@ -1,0 +1,60 @@
+"""The config.yaml of an output folder, read as the run that wrote it meant it (row 1).
+
+What a later version refuses was accepted then, and the ids of the records are made from it: to
+read a result again, nothing of it may change. A run is checked by today's rules, ``load_config``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .config import LoRABenchmarkConfig, from_mapping, load_config
+from .plain_text import shown
+from .trainer_args import reserved_names, service_names
+from .yaml_io import load_yaml_file
+
+_AS_WRITTEN = ("lora_configurations", "trainer_args")  # what ids are made from, number by number
+
+
+def load_stored_config(path: Path, tell: Callable[[str, str], None]) -> LoRABenchmarkConfig:
+    """The configuration; each kind of key that is refused today is told, in English and Japanese.
+
+    A field that is no longer there is ignored; a refused argument of the Trainer stays part of the
+    cells. Raises ConfigError on a file that is no configuration at all.
+    """
+    data = load_yaml_file(path)
+    if not isinstance(data, Mapping):
+        return load_config(path)  # which says what is wrong
+    known = {f.name for f in dataclasses.fields(LoRABenchmarkConfig)}
+    gone = [shown(key) for key in data if key not in known]
+    if gone:
+        keys = ", ".join(gone)
+        tell(f"{path}: unknown key {keys} ignored", f"{path}: 不明なキー {keys} は無視します")
+    kept = {key: value for key, value in data.items() if key in known}
+    refused = _refused(kept.get("trainer_args"))
+    if refused:
+        names = ", ".join(f"trainer_args.{name}" for name in refused)
+        tell(
+            f"{path}: {names} ignored; a run refuses it today",
+            f"{path}: {names} は無視します(現在の run では指定できません)",
+        )
+    allowed = {"trainer_args": _without(kept["trainer_args"], refused)} if refused else {}
+    config = from_mapping(kept, str(path), **allowed)
+    for name in _AS_WRITTEN:
+        if name in kept:
+            setattr(config, name, kept[name])
+    return config
+
+
+def _refused(arguments: Any) -> list[str]:
+    if not isinstance(arguments, Mapping):
+        return []
+    names = [name for name in arguments if isinstance(name, str)]
+    return sorted({*reserved_names(names), *service_names(names)})
+
+
+def _without(arguments: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if name not in names}
