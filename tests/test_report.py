@@ -29,11 +29,18 @@ from lora_efficiency_benchmark.report import (
     render_terminal,
 )
 from lora_efficiency_benchmark.report.figures.curves import curves_spec
+from lora_efficiency_benchmark.report.figures.memory import memory_spec
 from lora_efficiency_benchmark.report.figures.sizes import sizes_spec
 from lora_efficiency_benchmark.report.page import figure_library
 from lora_efficiency_benchmark.report.page.filters import filter_groups
 from lora_efficiency_benchmark.report.page.overview import claim_cards
-from lora_efficiency_benchmark.report.tables.arm_tables import quality_table
+from lora_efficiency_benchmark.report.paper.latex import render_latex
+from lora_efficiency_benchmark.report.paper.model_card import render_card
+from lora_efficiency_benchmark.report.tables.arm_tables import (
+    breakdown_table,
+    memory_table,
+    quality_table,
+)
 from lora_efficiency_benchmark.report.tables.curves import curves_table, sizes_table
 from lora_efficiency_benchmark.report.texts import wording
 from lora_efficiency_benchmark.results import CellRecord
@@ -49,6 +56,28 @@ def analysis_of(records: list[CellRecord]) -> Analysis:
 @pytest.fixture(scope="module")
 def usual() -> Analysis:
     return analysis_of(make_records(seeds=3))
+
+
+def test_memory_of_several_processes_is_said_to_be_of_one() -> None:
+    words = {
+        "en": "(per rank, the largest of 2 processes)",
+        "ja": "(1プロセスあたり、2プロセス中の最大)",
+    }
+    runs = {n: make_config(launcher={"processes": n} if n > 1 else {}) for n in (1, 2)}
+    for count, config in runs.items():
+        analysis = analysis_of(make_records(config))
+        for language, said in words.items():
+            say = wording(language)
+            texts = {
+                "markdown": render_markdown(analysis, language),
+                "LaTeX": render_latex(analysis, language),
+                "card": render_card(analysis, language),
+                "axis": json.dumps(memory_spec(analysis, say), ensure_ascii=False),
+            }
+            assert [name for name in texts if said in texts[name]] == [*texts][: 4 * (count - 1)]
+            tables = memory_table(analysis, say), breakdown_table(analysis, say)
+            told = [name for table in tables for name in table.columns if said in name]
+            assert len(told) == 4 * (count - 1), "both readings, the process, the peak"
 
 
 def out_of_memory_full(record: CellRecord) -> CellRecord:

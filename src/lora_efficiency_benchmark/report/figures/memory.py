@@ -15,6 +15,7 @@ from ..tables import (
     memory_block,
     memory_cells,
     memory_times,
+    per_process,
     unique_arms,
 )
 from ..texts import Wording
@@ -54,7 +55,7 @@ def _panel(
     parts = [row for arm in arms for row in _parts(analysis, arm, reading, longest, say)]
     totals = [_total(arm, reading, say) for arm in arms]
     y = {"field": "arm", "type": "nominal", "title": None, "sort": [t["arm"] for t in totals]}
-    axis = number_axis(say("figure.memory.x"), [0, longest])
+    axis = number_axis(say("figure.memory.x") + per_process(analysis, say), [0, longest])
     along = {"x": {"field": "start", **axis}, "x2": {"field": "end"}, "y": y}
     tip = {"tooltip": {"field": "tip"}}
     bar = {"type": "bar", "stroke": "white", "strokeWidth": 1}

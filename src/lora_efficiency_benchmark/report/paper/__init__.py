@@ -11,6 +11,7 @@ from typing import Any
 from ...analysis.values import Analysis, ClaimVerdict, ConfigurationVerdict
 from ...claims import NOISY_METRICS
 from .. import formats
+from ..tables import per_process
 from ..tables.claims import found_value
 from ..texts import Wording
 
@@ -57,6 +58,7 @@ def conditions(analysis: Analysis, say: Wording) -> list[tuple[str, str]]:
     """Name and value of what every figure depends on; what no record says is called not stated."""
     unknown = say("paper.not_stated")
     across = analysis.across
+    ranks = per_process(analysis, say)
     other = [("other_model", published(analysis.settings.get("base_model")))] if across else []
     found = [
         ("model", published(analysis.settings.get("model"))),
@@ -64,6 +66,7 @@ def conditions(analysis: Analysis, say: Wording) -> list[tuple[str, str]]:
         ("device", _device(analysis.environment, say)),
         ("data", _data(analysis, say)),
         ("training", _training(analysis.settings, say)),
+        *([("memory", ranks)] if ranks else []),
         ("precision", _precision(analysis.settings, say)),
         ("seeds", ", ".join(str(seed) for seed in analysis.settings.get("seeds") or ())),
         ("versions", _versions(analysis.environment)),

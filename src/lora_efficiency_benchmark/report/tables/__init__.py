@@ -109,6 +109,12 @@ def memory_block(arm: ArmSummary, reading: str) -> dict[str, Any] | None:
     return arm.memory.get(reading)
 
 
+def per_process(analysis: Analysis, say: Wording) -> str:
+    """What a memory figure of several processes is, with a space before it; empty for one."""
+    count = analysis.settings.get("processes", 1)
+    return say("memory.per_process", n=count) if count > 1 else ""
+
+
 def memory_times(arm: ArmSummary, reading: str, say: Wording) -> str:
     """Full's peak over this arm's, in words; empty for full itself and where there is none."""
     value = arm.memory_ratio.get(reading)

@@ -24,6 +24,7 @@ from . import (
     memory_block,
     memory_cells,
     memory_times,
+    per_process,
     shown_arms,
     train_cells,
     unique_arms,
@@ -31,6 +32,7 @@ from . import (
 
 _FAILURE_LENGTH = 100  # characters
 _MOST_SEEDS = 12  # written one by one
+_PEAKS = ("controlled", "as-practised", "reserved", "high_water", "peak")  # columns
 
 
 def quality_table(analysis: Analysis, say: Wording) -> Table:
@@ -75,7 +77,8 @@ def memory_table(analysis: Analysis, say: Wording) -> Table:
     beside = "reserved" if reserved else "high_water"
     keys = ("arm", "trainable", "total", "reduction", "controlled", "as-practised", beside)
     rows = tuple(_memory_row(analysis, arm, reserved, say) for arm in arms)
-    return Table(say("table.memory"), _columns(keys, say), rows, _keys(arms, sized=False))
+    columns = _columns(keys, say, per_process(analysis, say))
+    return Table(say("table.memory"), columns, rows, _keys(arms, sized=False))
 
 
 def _memory_row(
@@ -160,7 +163,7 @@ def across_table(analysis: Analysis, say: Wording) -> Table:
     across = analysis.across
     keys = ("arm", "texts", "trainable", "reduction", "controlled", "as-practised", "time",
             "time_ratio", "bits", "across_gain")  # fmt: skip
-    columns = _columns(keys, say)
+    columns = _columns(keys, say, per_process(analysis, say))
     if across is None:
         return Table(say("heading.across", model="", base=""), columns, ())
     names = {"model": formats.clean(across.model), "base": formats.clean(across.base_model)}
@@ -204,7 +207,8 @@ def breakdown_table(analysis: Analysis, say: Wording) -> Table:
                 rows.append(_breakdown_row(analysis, arm, reading, block, say))
                 arms.append(arm)
     parts = tuple(say(f"part.{part}") for part in PARTS)
-    columns = (*_columns(("arm", "reading", "peak", "phase"), say), *parts)
+    named = _columns(("arm", "reading", "peak", "phase"), say, per_process(analysis, say))
+    columns = (*named, *parts)
     return Table(say("heading.breakdown"), columns, tuple(rows), _keys(arms, sized=False))
 
 
@@ -230,8 +234,9 @@ def _keys(arms: Iterable[ArmSummary], sized: bool = True) -> tuple[dict[str, Any
     return tuple({k: v for k, v in filter_keys(arm).items() if k in kept} for arm in arms)
 
 
-def _columns(keys: tuple[str, ...], say: Wording) -> tuple[str, ...]:
-    return tuple(say(f"column.{key}") for key in keys)
+def _columns(keys: tuple[str, ...], say: Wording, memory: str = "") -> tuple[str, ...]:
+    """The columns' names; ``memory`` is added to those of a peak."""
+    return tuple(say(f"column.{key}") + (memory if key in _PEAKS else "") for key in keys)
 
 
 def _name_and_failures(arm: ArmSummary, say: Wording) -> Cell:

@@ -122,6 +122,9 @@ _COLUMNS = {
         "性能維持率 (パープレキシティ比)", "performance retention (perplexity ratio)"
     ),
     "column.rate": _t("学習率", "learning rate"),
+    "memory.per_process": _t(
+        "(1プロセスあたり、{n}プロセス中の最大)", " (per rank, the largest of {n} processes)"
+    ),
     "column.trainable": _t("学習可能パラメータ数", "trainable parameters"),
     "column.total": _t("総パラメータ数", "total parameters"),
     "column.reduction": _t("削減倍率", "reduction"),

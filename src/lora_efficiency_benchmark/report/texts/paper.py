@@ -10,6 +10,7 @@ PAPER_TEXTS = {
     "paper.device": _t("デバイス", "device"),
     "paper.data": _t("データ", "data"),
     "paper.training": _t("学習", "training"),
+    "paper.memory": _t("ピークメモリ", "peak memory"),
     "paper.precision": _t("精度", "precision"),
     "paper.seeds": _t("シード", "seeds"),
     "paper.versions": _t("バージョン", "versions"),
