@@ -1,10 +1,11 @@
-"""Where the learning rates of the `quick` preset come from: held-out loss of short trials, per arm.
+"""Fixed learning rates for a preset: validation loss of short trials, per arm.
 
-    .venv/bin/python benchmarks/learning_rates.py [--output FILE]
+    .venv/bin/python benchmarks/learning_rates.py [--config quick] [--output FILE]
 
 Every arm gets three rates a factor of three apart, and more while its best sits at the edge.
-Steps, data order and precision are the preset's. Loss is taken on validation texts: held-out topics
-and patterns, but none of the texts that the benchmark evaluates on.
+Steps, batches and precision are the preset's; the data order is that of no run. Loss is taken on
+validation texts, which share no topic and no sentence pattern with the training texts, nor with
+the texts that the benchmark evaluates on.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from lora_efficiency_benchmark.config import LoRABenchmarkConfig, load_config
 from lora_efficiency_benchmark.dataset import JapaneseDatasetGenerator, tokenize
 from lora_efficiency_benchmark.evaluation import evaluate
 from lora_efficiency_benchmark.measure.environment import accelerator_in_use, describe_environment
+from lora_efficiency_benchmark.plan import SEARCH_SEED
 from lora_efficiency_benchmark.training import TrainSettings, train
 
 CENTRES = {"full": 1e-4, "lora": 2e-3}
@@ -83,21 +85,20 @@ def trial(
         model = models.create_lora_model(model, adapter)
     model.to(DEVICE)
     generator = JapaneseDatasetGenerator()
-    held_out = generator.evaluation_documents(config.evaluation_size + VALIDATION_SIZE)
-    documents = generator.training_documents(max(config.dataset_sizes))
+    documents, held_out = generator.searched_documents(max(config.dataset_sizes), VALIDATION_SIZE)
     settings = TrainSettings(
         steps=config.training_steps,
         batch_size=config.batch_size,
         learning_rate=rate,
         precision=precision,
-        seed=0,
+        seed=SEARCH_SEED,
         eval_steps=config.training_steps,
         on_accelerator=accelerator_in_use(),
         trainer_args=config.trainer_args,
     )
     pad = pad_token_id(tokenizer)
     train(model, tokenize(documents, tokenizer, config.max_length), settings, pad)
-    validation = tokenize(held_out[config.evaluation_size :], tokenizer, config.max_length)
+    validation = tokenize(held_out, tokenizer, config.max_length)
     loss = evaluate(model, validation, precision, pad)["loss"]
     return {
         "arm": "full" if adapter is None else adapter.label,
