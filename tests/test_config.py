@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from lora_efficiency_benchmark.config import (
-    RESERVED_TRAINER_ARGS,
     LoRABenchmarkConfig,
     load_config,
     parse_override,
 )
 from lora_efficiency_benchmark.errors import ConfigError, UserError
 from lora_efficiency_benchmark.plan import expand
+from lora_efficiency_benchmark.trainer_args import RESERVED_TRAINER_ARGS
 from lora_efficiency_benchmark.yaml_io import (
     dump_yaml,
     load_yaml_file,
