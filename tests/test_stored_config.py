@@ -68,10 +68,13 @@ def test_a_run_is_refused_what_an_older_run_was_allowed(tmp_path: Path) -> None:
         load_config(tmp_path / "config.yaml")
 
 
-@pytest.mark.parametrize("text", ["- a list", "training_steps: many", "trainer_args: 3"])
+@pytest.mark.parametrize(
+    "text", ["- a list", "once_a_field: 1", "trainer_args: 3", "max_length: x"]
+)
 def test_what_is_no_configuration_is_still_said(tmp_path: Path, text: str) -> None:
     store = older_run(tmp_path)
-    store.write_text("config.yaml", text)
+    whole = (tmp_path / "config.yaml").read_text().replace("max_length: 128", text)
+    store.write_text("config.yaml", whole if text.startswith("max") else text)
     with pytest.raises(ConfigError, match=r"config\.yaml: "):
         analyze_folder(tmp_path)
 

@@ -229,9 +229,14 @@ def _later_fields(data: Mapping[str, Any]) -> dict[str, Any]:
     A run stores its configuration complete; read by today's defaults it would ask for cells that
     the run never had, and the records that are there would belong to nothing.
     """
-    known = {f.name for f in dataclasses.fields(LoRABenchmarkConfig)}
-    complete = known - _MISSING_BEFORE <= set(data)
+    complete = is_complete(data)
     return {k: v for k, v in _LATER_FIELDS.items() if complete and k not in data}
+
+
+def is_complete(data: Mapping[str, Any]) -> bool:
+    """True for what a run stored, of this version or an older one; people leave fields out."""
+    known = {f.name for f in dataclasses.fields(LoRABenchmarkConfig)}
+    return known - _MISSING_BEFORE <= set(data)
 
 
 def _rates_that_remain(data: Mapping[str, Any], configurations: Any) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .config import LoRABenchmarkConfig, from_mapping, load_config
+from .config import LoRABenchmarkConfig, from_mapping, is_complete, load_config
 from .plain_text import shown
 from .trainer_args import reserved_names, service_names
 from .yaml_io import load_yaml_file
@@ -23,11 +23,12 @@ def load_stored_config(path: Path, tell: Callable[[str, str], None]) -> LoRABenc
     """The configuration; each kind of key that is refused today is told, in English and Japanese.
 
     A field that is no longer there is ignored; a refused argument of the Trainer stays part of the
-    cells. Raises ConfigError on a file that is no configuration at all.
+    cells. A file that no run wrote, since it leaves fields out, is checked by today's rules. Raises
+    ConfigError.
     """
     data = load_yaml_file(path)
-    if not isinstance(data, Mapping):
-        return load_config(path)  # which says what is wrong
+    if not isinstance(data, Mapping) or not is_complete(data):
+        return load_config(path)  # no run wrote it: today's rules
     known = {f.name for f in dataclasses.fields(LoRABenchmarkConfig)}
     gone = [shown(key) for key in data if key not in known]
     if gone:
