@@ -403,7 +403,7 @@ def test_every_format_says_which_two_models_met(language: Language) -> None:
     rows = [line for line in card.splitlines() if line.startswith("|")]
     assert len(rows) == len(set(rows)), "no claim stands there twice under one name"
     latex = render_latex(found, language)
-    assert latex.count(r"\end{table}") == 4
+    assert latex.count(r"\caption{") == 4
     assert r"\label{tab:lora-across}" in latex
     assert latex.count(r"$\cdot$ small") >= 4
 
