@@ -94,6 +94,8 @@ def _problem(value: Any, rule: Any) -> str:
     if isinstance(rule, list):
         if not isinstance(value, list):
             return _broken("a list", value)
+        if isinstance(rule[0], dict) and _rows_of_numbers(value, rule[0]):
+            return ""
         found_in = ((i, _item_problem(item, rule[0])) for i, item in enumerate(value))
         return next((f"[{i}]{found}" for i, found in found_in if found), "")
     return "" if _CHECKS[rule](value) else _broken(rule, value)
@@ -106,6 +108,20 @@ def _item_problem(item: Any, rule: Any) -> str:
         return found
     missing = next((name for name in rule if item.get(name) is None), None)
     return f".{missing} is missing" if missing else ""
+
+
+def _rows_of_numbers(rows: list[Any], rule: Mapping[str, Any]) -> bool:
+    """Whether all of many rows hold nothing but numbers where a number is asked, by column."""
+    if set(rule.values()) != {_NUMBER} or set(map(type, rows)) != {dict}:
+        return False
+    for name in rule:
+        column = [row.get(name) for row in rows]
+        kinds = set(map(type, column))
+        if kinds != {float} and not (
+            kinds == {int} and min(column) > -_LARGEST and max(column) < _LARGEST
+        ):
+            return False
+    return True
 
 
 def _broken(rule: str, value: Any) -> str:

@@ -130,7 +130,15 @@ class CellRecord:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], where: str = "record") -> CellRecord:
-        """Inverse of ``to_dict``.
+        """Inverse of ``to_dict``. Raises StoreError as ``from_decoded``."""
+        try:
+            return cls.from_decoded(decode_non_finite(values), where)
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"{where}: not a cell record ({error})") from None
+
+    @classmethod
+    def from_decoded(cls, values: dict[str, Any], where: str = "record") -> CellRecord:
+        """As ``from_dict``, of values in which ``decode_object`` has been applied already.
 
         Raises StoreError on a version this code cannot read, on a field of the wrong type, and
         where the settings are not those that ``cell_id`` was made from.
@@ -143,7 +151,7 @@ class CellRecord:
             )
         known = {f.name for f in dataclasses.fields(cls)}
         try:
-            fields = {k: decode_non_finite(v) for k, v in values.items() if k in known}
+            fields = {k: v for k, v in values.items() if k in known}
             problem = shape_problem(fields)
             record = cls(**{**fields, "cell": Cell.from_dict(fields["cell"])})
             found = record.cell_id
@@ -177,10 +185,15 @@ def encode_non_finite(value: Any) -> Any:
 def decode_non_finite(value: Any) -> Any:
     """Inverse of ``encode_non_finite``. Raises ValueError or TypeError on another word."""
     if isinstance(value, dict):
-        if set(value) == {"non_finite"}:
-            word = value["non_finite"]
-            if word not in _NON_FINITE:
-                raise ValueError(f"non_finite: {shown(word)}")
-            return _NON_FINITE[word]
-        return {key: decode_non_finite(item) for key, item in value.items()}
+        return decode_object({key: decode_non_finite(item) for key, item in value.items()})
     return [decode_non_finite(item) for item in value] if isinstance(value, list) else value
+
+
+def decode_object(values: dict[str, Any]) -> Any:
+    """One object of ``decode_non_finite``; the ``object_hook`` of a JSON reader."""
+    if len(values) != 1 or "non_finite" not in values:
+        return values
+    word = values["non_finite"]
+    if word not in _NON_FINITE:
+        raise ValueError(f"non_finite: {shown(word)}")
+    return _NON_FINITE[word]

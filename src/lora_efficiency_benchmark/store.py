@@ -25,7 +25,7 @@ from typing import Any
 from .errors import StoreError, first_line
 from .plain_text import spreadsheet_text
 from .plan import AS_PRACTISED, CONTROLLED
-from .results import OK, CellRecord, LoRAEfficiencyResult, decode_non_finite, encode_non_finite
+from .results import OK, CellRecord, LoRAEfficiencyResult, decode_object, encode_non_finite
 from .units import MIB
 
 ESTIMATES, ESTIMATES_SCHEMA = "estimates.json", 1
@@ -173,7 +173,7 @@ class Store:
         if not path.exists():
             return []
         try:
-            values = decode_non_finite(_read_json(path))
+            values = _read_json(path)
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise StoreError(f"{path}: cannot be read ({first_line(error)}); {advice}") from None
         problem = _estimates_problem(values)
@@ -216,12 +216,12 @@ class Store:
             values = _read_json(path)
         except RecursionError:
             raise StoreError(f"{path}: cannot be read (nested too deeply)") from None
-        except (OSError, ValueError) as error:
+        except (OSError, TypeError, ValueError) as error:
             reason = getattr(error, "strerror", None) or first_line(error)
             raise StoreError(f"{path}: cannot be read ({reason})") from None
         if not isinstance(values, dict):
             raise StoreError(f"{path}: not a cell record")
-        record = CellRecord.from_dict(values, str(path))
+        record = CellRecord.from_decoded(values, str(path))
         if record.cell_id != path.stem:
             raise StoreError(f"{path}: holds the record of {record.cell_id}")
         return record
@@ -288,14 +288,15 @@ def _set_aside(path: Path, mark: str) -> Path:
 
 
 def _read_json(path: Path) -> Any:
-    """Plain data from a file of bearable size. Raises OSError, ValueError or RecursionError."""
+    """Data from a file of bearable size, decoded. Raises OSError, ValueError, TypeError or
+    RecursionError."""
     if path.exists() and not path.is_file():  # a pipe would wait for a writer
         raise ValueError("not a file")
     with path.open("rb") as file:
         content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
         raise ValueError(f"larger than {MAX_FILE_BYTES // MIB} MiB")
-    return json.loads(content.decode("utf-8"))
+    return json.loads(content.decode("utf-8"), object_hook=decode_object)
 
 
 def _to_json(data: Any) -> str:

@@ -12,7 +12,7 @@ from ..claims import NOISY_METRICS
 from ..results import OK
 from .contrasts import Document, text_moments
 from .findings import TIE, Findings, join_texts, same_text
-from .pairing import Pair, number
+from .pairing import Pair, number, text_numbers
 from .values import FAILED, PARTIAL, UNDECIDED, VERIFIED, ConfigurationVerdict
 from .wording import Text, plural, quantity
 
@@ -143,22 +143,13 @@ def difference_half_width(pair: Pair) -> float | None:
 
     Both arms are scored on the same documents.
     """
-    full = (pair.full.evaluation or {}).get("documents") or []
-    lora = (pair.lora.evaluation or {}).get("documents") or []
-    count = len(full)
-    if count < 2 or count != len(lora):
+    full, lora = text_numbers(pair.full, "nats"), text_numbers(pair.lora, "nats")
+    tokens = text_numbers(pair.full, "tokens")
+    if not full or not lora or not tokens or len(full) != len(lora) or len(full) < 2:
         return None
-    rows = [
-        (number(a, "nats"), number(b, "nats"), number(b, "tokens"))
-        for a, b in zip(lora, full, strict=True)
-    ]
-    known = [
-        Document(a - b, 0.0, tokens)
-        for a, b, tokens in rows
-        if a is not None and b is not None and tokens is not None
-    ]
-    if len(known) < count or not math.fsum(document.tokens for document in known):
+    if not math.fsum(tokens):
         return None
+    known = [Document(b - a, 0.0, n) for a, b, n in zip(full, lora, tokens, strict=True)]
     return 1.96 * math.sqrt(text_moments(known).xx)
 
 

@@ -137,6 +137,14 @@ def gain_retention(comparison: Comparison, arm: Arm) -> Measurement:
 
     Across models both improvements count from the untrained model that was fully fine-tuned.
     """
+    key = arm.label, arm.dataset_size
+    if key not in comparison.gains:
+        comparison.gains[key] = _gain_retention(comparison, arm)
+    found: Measurement = comparison.gains[key]
+    return found
+
+
+def _gain_retention(comparison: Comparison, arm: Arm) -> Measurement:
     across = comparison.across_models
     base = quality(comparison.base, across) if comparison.base is not None else None
     if comparison.base is None or base is None:

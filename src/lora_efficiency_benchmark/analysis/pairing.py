@@ -56,6 +56,8 @@ class Comparison:
     variants_left_out: tuple[str, ...] = ()  # runs of an arm under a rate that was not chosen
     across_models: bool = False  # full is of another model: quality counts in bits per byte
     _pairs: dict[tuple[str, int], tuple[Pair, ...]] = field(default_factory=dict)
+    gains: dict[tuple[str, int], Any] = field(default_factory=dict, init=False, compare=False)
+    """What ``metrics.gain_retention`` found, by arm: rows, tables and claims ask for the same."""
 
     @property
     def arms(self) -> list[Arm]:
@@ -136,14 +138,21 @@ def documents(record: CellRecord, across_models: bool = False) -> list[tuple[flo
     None where they do not add up to the quality of the whole.
     """
     unit, scale = ("raw_bytes", 1 / math.log(2)) if across_models else ("tokens", 1.0)
-    rows = (record.evaluation or {}).get("documents") or []
-    found = [(number(row, "nats"), number(row, unit)) for row in rows]
-    known = [(nats * scale, n) for nats, n in found if nats is not None and n is not None]
-    total, whole = math.fsum(n for _, n in known), quality(record, across_models)
-    if len(known) < len(found) or not total or whole is None:
+    nats, counts = text_numbers(record, "nats"), text_numbers(record, unit)
+    whole = quality(record, across_models)
+    if not nats or not counts or whole is None:
         return None
-    same = math.isclose(math.fsum(part for part, _ in known) / total, whole, rel_tol=1e-6)
-    return known if same else None
+    parts, total = [scale * value for value in nats], math.fsum(counts)
+    same = total and math.isclose(math.fsum(parts) / total, whole, rel_tol=1e-6)
+    return list(zip(parts, counts, strict=True)) if same else None
+
+
+def text_numbers(record: CellRecord, name: str) -> list[float] | None:
+    """One field of every held-out text; None where one of them is no finite number."""
+    rows = (record.evaluation or {}).get("documents") or []
+    values = [row.get(name) for row in rows]
+    usable = set(map(type, values)) <= {int, float} and all(map(math.isfinite, values))
+    return list(map(float, values)) if usable else None
 
 
 def _methods(records: Iterable[CellRecord]) -> list[AdapterSettings | None]:

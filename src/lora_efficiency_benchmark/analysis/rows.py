@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..plan import CONTROLLED, FULL, LORA
@@ -18,9 +18,13 @@ NAN = math.nan
 
 def result_rows(comparison: Comparison) -> tuple[LoRAEfficiencyResult, ...]:
     """One row a finished training run; full fine-tuning first within a size and seed."""
-    rows = [(arm, record) for arm in comparison.arms for record in arm.train.values()]
-    rows.sort(key=lambda item: (item[0].dataset_size, item[1].cell.seed))
-    return tuple(_row(comparison, arm, record) for arm, record in rows)
+    rows = [
+        _row(comparison, arm, record, gains)
+        for arm in comparison.arms
+        for gains in [_gain(comparison, arm)]
+        for record in arm.train.values()
+    ]
+    return tuple(sorted(rows, key=lambda row: (row.dataset_size, row.seed)))
 
 
 def arm_summaries(
@@ -53,7 +57,9 @@ def failures(records: Iterable[CellRecord]) -> tuple[dict[str, str], ...]:
     return tuple(failure_line(record) for record in records if record.status != OK)
 
 
-def _row(comparison: Comparison, arm: Arm, record: CellRecord) -> LoRAEfficiencyResult:
+def _row(
+    comparison: Comparison, arm: Arm, record: CellRecord, gains: Mapping[int, float]
+) -> LoRAEfficiencyResult:
     cell, parameters, training = record.cell, record.parameters, record.training
     seconds = number(training, "train_seconds")
     loss = eval_loss(record)
@@ -83,7 +89,7 @@ def _row(comparison: Comparison, arm: Arm, record: CellRecord) -> LoRAEfficiency
         tokens_per_second=number(training, "tokens_per_second"),
         bits_per_byte=number(record.evaluation, "bits_per_byte"),
         performance_retention=_performance(comparison, arm, cell.seed),
-        gain_retention=_gain(comparison, arm).get(cell.seed),
+        gain_retention=gains.get(cell.seed),
         saved_size_mb=None if saved is None else to_mib(saved),
         isolated=record.isolated,
         cell_id=record.cell_id,
