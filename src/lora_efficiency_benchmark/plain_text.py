@@ -16,8 +16,12 @@ SHOWN = 160
 def one_line(text: object, limit: int | None = None) -> str:
     """White space folded, each character that is none replaced by ``?``, cut to ``limit``."""
     flat = " ".join(str(text).split())
-    safe = "".join("?" if unicodedata.category(c)[0] == "C" else c for c in flat)
+    safe = flat if flat.isprintable() else "".join(map(_harmless, flat))
     return safe if limit is None or len(safe) <= limit else safe[: limit - 1] + "…"
+
+
+def _harmless(character: str) -> str:
+    return "?" if unicodedata.category(character)[0] == "C" else character
 
 
 def is_plain(text: str) -> bool:
