@@ -1,4 +1,10 @@
-"""Every error this package raises on purpose.
+"""Every error this package raises on purpose, in English with its Japanese beside it.
+
+    raise ConfigError(f"{path}: is a folder; name a file", f"{path}: フォルダーです。ファイルを…")
+
+``str(error)`` is English: records, logs and programs read it. ``error.text(language)`` is for the
+person at the command line. What ends one cell only (``CellError``) is told in its record, and has
+no Japanese.
 
 LoraBenchError                 one clear line: what, where, what to do
 ├── UserError                  the user can fix it: the CLI prints the line, exit code 1
@@ -16,17 +22,33 @@ LoraBenchError                 one clear line: what, where, what to do
 
 from __future__ import annotations
 
+from typing import Self
+
 from .plain_text import one_line
+
+_MOST = 2000  # characters of a line
 
 
 class LoraBenchError(Exception):
-    """Base of all errors raised on purpose; ``str(error)`` is one line for a person.
+    """Base of all errors raised on purpose: one line for a person, in either language.
 
     Names in it may come from strangers: what a terminal would obey is taken out here, once.
     """
 
+    def __init__(self, en: str, ja: str | None = None) -> None:
+        super().__init__(en, en if ja is None else ja)
+
     def __str__(self) -> str:
-        return one_line(super().__str__(), 2000)
+        return self.text("en")
+
+    def text(self, language: str) -> str:
+        """The line in ``ja`` or ``en``."""
+        en, ja = self.args
+        return one_line(ja if language == "ja" else en, _MOST)
+
+    def within(self, where: str) -> Self:
+        """The same, naming first what it is about."""
+        return type(self)(*(f"{where}: {text}" for text in self.args))
 
 
 class UserError(LoraBenchError):

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Language = Literal["ja", "en"]
+
+
+class Statement(NamedTuple):
+    """The same words in both languages."""
+
+    en: str
+    ja: str
 
 
 def resolve_language(option: str | None = None) -> Language:

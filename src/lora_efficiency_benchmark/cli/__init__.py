@@ -11,10 +11,12 @@ kept).
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import typer
 
 from ..errors import LoraBenchError
+from ..language import Language, resolve_language
 from . import (
     analyze,
     compare,
@@ -49,7 +51,18 @@ def main() -> None:
     try:
         app()
     except LoraBenchError as error:
-        typer.echo(f"lora-bench: {error}", err=True)
+        typer.echo(f"lora-bench: {error.text(_language(sys.argv[1:]))}", err=True)
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(1)
+
+
+def _language(words: Sequence[str]) -> Language:
+    """What the last ``--lang`` says, however far options were read; else that of the locale."""
+    said = [
+        after if sign else following
+        for word, following in zip(words, [*words[1:], ""], strict=True)
+        for name, sign, after in [word.partition("=")]
+        if name == "--lang"
+    ]
+    return resolve_language(said[-1] if said else None)

@@ -5,25 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..errors import DataError
-
-
-class Statement(NamedTuple):
-    """The same sentence in both languages."""
-
-    en: str
-    ja: str
+from ..language import Statement as Statement
 
 
 class NotImportable(DataError):
     """One file, or a whole source or folder, that cannot be used; ``str`` is one English line."""
 
-    def __init__(self, en: str, ja: str) -> None:
-        super().__init__(en)
-        self.reason = Statement(en, ja)
-
-    def within(self, name: str) -> NotImportable:
-        """The same, naming the file it is about."""
-        return NotImportable(f"{name}: {self.reason.en}", f"{name}: {self.reason.ja}")
+    @property
+    def reason(self) -> Statement:
+        """Why, in both languages."""
+        return Statement(*self.args)
 
 
 class Skipped(NamedTuple):
