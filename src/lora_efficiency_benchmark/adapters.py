@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .errors import ConfigError
+from .language import Statement
 from .plain_text import is_plain, shown
 
 ALL_LINEAR = "all-linear"
@@ -15,7 +16,14 @@ MAX_RANK = 2**31 - 1
 MAX_ALPHA = 1e15  # beyond it a whole number and the nearest float part ways
 DEFAULT_DROPOUT = 0.1  # the specification's default
 _KEYS = {"r", "alpha", "target_modules", "dropout", "use_dora", "use_rslora", "modules_to_save"}
-_TARGETS_RULE = f"name at least one module, or {ALL_LINEAR}"
+_TARGETS_RULE = Statement(
+    f"name at least one module, or {ALL_LINEAR}",
+    f"モジュールを1つ以上指定するか、{ALL_LINEAR} としてください",
+)
+_SAVED_RULE = Statement(
+    "name at least one module, or leave it out",
+    "モジュールを1つ以上指定するか、項目を省いてください",
+)
 _SHORT = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "o_proj": "o"}
 
 
@@ -70,13 +78,22 @@ def parse_adapter(raw: object, where: str = "lora_configurations[0]") -> Adapter
         return raw
     if not isinstance(raw, Mapping):
         example = "{r: 8, alpha: 16}"
-        raise ConfigError(f"{where}: must be a mapping such as {example}, got {shown(raw)}")
+        raise ConfigError(
+            f"{where}: must be a mapping such as {example}, got {shown(raw)}",
+            f"{where}: {example} のようなマッピングを指定してください (現在の値: {shown(raw)})",
+        )
     unknown = sorted(set(map(str, raw)) - _KEYS)
     if unknown:
-        raise ConfigError(f"{where}: unknown key {shown(unknown[0])}; known keys: {sorted(_KEYS)}")
+        raise ConfigError(
+            f"{where}: unknown key {shown(unknown[0])}; known keys: {sorted(_KEYS)}",
+            f"{where}: 知らないキー {shown(unknown[0])} があります。使えるキー: {sorted(_KEYS)}",
+        )
     r = raw.get("r")
     if isinstance(r, bool) or not isinstance(r, int) or not 1 <= r <= MAX_RANK:
-        raise ConfigError(f"{where}.r: rank must be a whole number of at least 1, got {shown(r)}")
+        raise ConfigError(
+            f"{where}.r: rank must be a whole number of at least 1, got {shown(r)}",
+            f"{where}.r: ランクには1以上の整数を指定してください (現在の値: {shown(r)})",
+        )
     alpha = _number(raw.get("alpha", 2 * r), f"{where}.alpha", 0.0, MAX_ALPHA)
     targets = _modules(raw.get("target_modules"), f"{where}.target_modules", _TARGETS_RULE)
     saved = _saved(raw.get("modules_to_save"), f"{where}.modules_to_save")
@@ -84,7 +101,9 @@ def parse_adapter(raw: object, where: str = "lora_configurations[0]") -> Adapter
     if twice:
         raise ConfigError(
             f"{where}.modules_to_save: {twice[0]} is a target module too; a module is adapted or "
-            "trained whole, not both"
+            "trained whole, not both",
+            f"{where}.modules_to_save: {twice[0]} は対象モジュールでもあります。"
+            "モジュールはアダプターを付けるか、全体を学習するかの一方だけにしてください",
         )
     return AdapterSettings(
         r=r,
@@ -103,24 +122,38 @@ def _number(
     ok = isinstance(value, int | float) and not isinstance(value, bool)
     if not ok or value == math.inf or not (low < value < high or (low_included and value == low)):  # type: ignore[operator]
         rule = f"at least {low}" if low_included else f"above {low}"
+        rule_ja = f"{low}以上" if low_included else f"{low}より大きい"
         upper = "" if high == math.inf else f" and below {high}"
-        raise ConfigError(f"{where}: must be a number {rule}{upper}, got {shown(value)}")
+        upper_ja = "" if high == math.inf else f"、{high}未満の"
+        raise ConfigError(
+            f"{where}: must be a number {rule}{upper}, got {shown(value)}",
+            f"{where}: {rule_ja}{upper_ja}数を指定してください (現在の値: {shown(value)})",
+        )
     return value  # type: ignore[return-value]
 
 
 def _saved(value: object, where: str) -> tuple[str, ...]:
     none = value is None or value == []
-    return () if none else _modules(value, where, "name at least one module, or leave it out")
+    return () if none else _modules(value, where, _SAVED_RULE)
 
 
-def _modules(value: object, where: str, rule: str) -> tuple[str, ...]:
+def _modules(value: object, where: str, rule: Statement) -> tuple[str, ...]:
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not names:
-        raise ConfigError(f"{where}: {rule}; got {shown(value)}")
+        raise ConfigError(
+            f"{where}: {rule.en}; got {shown(value)}",
+            f"{where}: {rule.ja} (現在の値: {shown(value)})",
+        )
     if not all(isinstance(name, str) and _module(name) for name in names):
-        raise ConfigError(f"{where}: must be module names, got {shown(value)}")
+        raise ConfigError(
+            f"{where}: must be module names, got {shown(value)}",
+            f"{where}: モジュール名を指定してください (現在の値: {shown(value)})",
+        )
     if len(set(names)) != len(names):
-        raise ConfigError(f"{where}: a module is named twice: {shown(value)}")
+        raise ConfigError(
+            f"{where}: a module is named twice: {shown(value)}",
+            f"{where}: 同じモジュールが2回あります。1回にしてください: {shown(value)}",
+        )
     return tuple(names)
 
 
@@ -131,5 +164,8 @@ def _module(name: str) -> bool:
 
 def _flag(value: object, where: str) -> bool:
     if not isinstance(value, bool):
-        raise ConfigError(f"{where}: must be true or false, got {shown(value)}")
+        raise ConfigError(
+            f"{where}: must be true or false, got {shown(value)}",
+            f"{where}: true か false を指定してください (現在の値: {shown(value)})",
+        )
     return value

@@ -73,7 +73,9 @@ def close_names(name: str) -> list[str]:
 def parse_architecture(raw: object, path: Path) -> Architecture:
     """Check the content of one preset file. Raises ConfigError naming file, field and rule."""
     if not isinstance(raw, Mapping):
-        raise ConfigError(f"{path}: must be a mapping of fields")
+        raise ConfigError(
+            f"{path}: must be a mapping of fields", f"{path}: 項目のマッピングではありません"
+        )
     known = {
         f.name: f.default is MISSING and f.default_factory is MISSING for f in fields(Architecture)
     }
@@ -106,4 +108,6 @@ def _check(a: Architecture, path: Path) -> None:
 
 def _require(ok: bool, path: Path, key: str, rule: str) -> None:
     if not ok:
-        raise ConfigError(f"{path}: {key}: must be {rule}")
+        raise ConfigError(
+            f"{path}: {key}: must be {rule}", f"{path}: {key}: 正しくありません (must be {rule})"
+        )

@@ -15,6 +15,7 @@ from typing import Any
 
 from .adapters import AdapterSettings, parse_adapter
 from .errors import ConfigError
+from .language import Statement
 from .launching import check_launcher, check_shares
 from .plain_text import is_plain, shown
 from .trainer_args import as_float, reserved_names, service_names, with_floats
@@ -35,9 +36,14 @@ PRECISIONS = ("fp32", "bf16", "fp16", "amp-bf16", "amp-fp16")
 MAX_WHOLE = 2**31 - 1
 MAX_SEEDS = 1000
 MAX_MINUTES = 10_000_000.0
-_PLAIN = "not empty and without control characters"
-_AT_MOST = f" and at most {MAX_WHOLE:,}"
-_WHOLE = f"a whole number of at least 1{_AT_MOST}"
+_AT_MOST = Statement(f" and at most {MAX_WHOLE:,}", f"{MAX_WHOLE:,}以下")
+_WHOLE = Statement(f"a whole number of at least 1{_AT_MOST.en}", f"1以上{_AT_MOST.ja}の整数")
+_NAME = Statement(
+    "text, not empty and without control characters", "空でなく、制御文字を含まない文字列"
+)
+_FLAG = Statement("true or false", "true か false ")
+_MAPPING = Statement("a mapping", "マッピング")
+_PLAIN = Statement("text keys and plain values", "文字列のキーと単純な値だけのマッピング")
 DEFAULT_SAMPLES = [
     "技術解説: 音声合成では、",
     "研究背景: 近年、倉庫で働く運搬ロボットの",
@@ -153,7 +159,11 @@ class LoRABenchmarkConfig:
         rates = self.learning_rates if isinstance(self.learning_rates, Mapping) else {}
         rate = rates.get(label, rates.get(arm, self.learning_rate))
         if rate is None:
-            raise ConfigError(f"learning_rates: no rate for {label!r}; add it, or a key {arm!r}")
+            raise ConfigError(
+                f"learning_rates: no rate for {label!r}; add it, or a key {arm!r}",
+                f"learning_rates: {label!r} の学習率がありません。追加するか、"
+                f"キー {arm!r} を追加してください",
+            )
         return rate
 
     @property
@@ -204,7 +214,10 @@ def load_config(
         path = preset_path("benchmarks", str(source))
         data, where = load_yaml_file(path), str(path)
     if not isinstance(data, Mapping):
-        raise ConfigError(f"{where}: must be a mapping of fields, got {type(data).__name__}")
+        raise ConfigError(
+            f"{where}: must be a mapping of fields, got {type(data).__name__}",
+            f"{where}: 項目のマッピングにしてください (現在の型: {type(data).__name__})",
+        )
     return from_mapping(data, where, **overrides)
 
 
@@ -214,13 +227,13 @@ def from_mapping(data: Mapping[str, Any], where: str, /, **overrides: Any) -> Lo
     merged = {**_later_fields(data), **data, **overrides}
     for key in merged:
         if key not in known:
-            raise ConfigError(f"{where}: unknown key {shown(key)}{_suggest(shown(key), known)}")
+            raise _unknown(where, key, known)
     try:
         if "lora_configurations" in overrides and "learning_rates" not in overrides:
             merged["learning_rates"] = _rates_that_remain(data, merged["lora_configurations"])
         return LoRABenchmarkConfig(**merged)
     except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
+        raise error.within(where) from None
 
 
 def _later_fields(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -255,11 +268,17 @@ def parse_override(text: str) -> tuple[str, Any]:
 
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
-        raise ConfigError(f"--set {shown(text)}: write it as key=value")
+        raise ConfigError(
+            f"--set {shown(text)}: write it as key=value",
+            f"--set {shown(text)}: key=value の形で書いてください",
+        )
     try:
         return key.strip(), parse_yaml(value)
     except (yaml.YAMLError, ValueError):
-        raise ConfigError(f"--set {shown(text)}: the value is not plain YAML") from None
+        raise ConfigError(
+            f"--set {shown(text)}: the value is not plain YAML",
+            f"--set {shown(text)}: 値が通常の YAML ではありません",
+        ) from None
 
 
 def dataset_name(dataset: str | Mapping[str, Any]) -> Any:
@@ -267,11 +286,17 @@ def dataset_name(dataset: str | Mapping[str, Any]) -> Any:
     return dataset if isinstance(dataset, str) else dataset.get("path")
 
 
-def _suggest(key: str, known: Sequence[str]) -> str:
+def _unknown(where: str, key: object, known: Sequence[str]) -> ConfigError:
     import difflib
 
-    close = difflib.get_close_matches(key, known, 1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known keys: {', '.join(known)}"
+    name, keys = shown(key), ", ".join(known)
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {keys}"
+    hint_ja = f"{close[0]!r} のことですか" if close else f"使えるキー: {keys}"
+    return ConfigError(
+        f"{where}: unknown key {name}; {hint}",
+        f"{where}: 知らないキー {name} があります。{hint_ja}",
+    )
 
 
 # ---- checks: one rule each ----------------------------------------------------------------------
@@ -279,37 +304,52 @@ def _suggest(key: str, known: Sequence[str]) -> str:
 
 def _check(c: LoRABenchmarkConfig) -> None:
     for name in ("model_name", "base_model_name", "output_dir", "claims"):
-        _require(_name(getattr(c, name)), name, f"text, {_PLAIN}", c)
+        _require(_name(getattr(c, name)), name, _NAME, c)
     sizes = c.dataset_sizes
-    _require(isinstance(sizes, list) and sizes, "dataset_sizes", "a list of at least one size", c)
+    rule = Statement("a list of at least one size", "1つ以上のサイズのリスト")
+    _require(isinstance(sizes, list) and sizes, "dataset_sizes", rule, c)
+    rule = Statement(f"whole numbers of at least 1{_AT_MOST.en}", f"1以上{_AT_MOST.ja}の整数")
     for size in sizes:
-        _require(_whole(size), "dataset_sizes", f"whole numbers of at least 1{_AT_MOST}", c)
-    _require(len(set(sizes)) == len(sizes), "dataset_sizes", "distinct sizes", c)
+        _require(_whole(size), "dataset_sizes", rule, c)
+    rule = Statement("distinct sizes", "互いに異なるサイズ")
+    _require(len(set(sizes)) == len(sizes), "dataset_sizes", rule, c)
     for name in ("training_steps", "eval_steps", "batch_size", "seeds", "evaluation_size"):
         _require(_whole(getattr(c, name)), name, _WHOLE, c)
-    _require(c.seeds <= MAX_SEEDS, "seeds", f"at most {MAX_SEEDS}", c)
-    _require(_whole(c.max_length) and c.max_length >= 2, "max_length", "at least 2 tokens", c)
-    configurations = c.lora_configurations
     _require(
-        isinstance(configurations, list) and configurations, "lora_configurations",
-        "a list of at least one configuration", c,
-    )  # fmt: skip
-    labels = [adapter.label for adapter in c.adapters]
-    _require(
-        len(set(c.adapters)) == len(labels), "lora_configurations", "distinct configurations", c
+        c.seeds <= MAX_SEEDS,
+        "seeds",
+        Statement(f"at most {MAX_SEEDS}", f"{MAX_SEEDS}以下の整数"),
+        c,
     )
+    rule = Statement("at least 2 tokens", "2トークン以上の整数")
+    _require(_whole(c.max_length) and c.max_length >= 2, "max_length", rule, c)
+    configurations = c.lora_configurations
+    rule = Statement("a list of at least one configuration", "1つ以上の設定のリスト")
+    listed = isinstance(configurations, list) and configurations
+    _require(listed, "lora_configurations", rule, c)
+    labels = [adapter.label for adapter in c.adapters]
+    rule = Statement("distinct configurations", "互いに異なる設定")
+    _require(len(set(c.adapters)) == len(labels), "lora_configurations", rule, c)
     _check_rates(c)
     _check_precision(c)
     _check_dataset(c)
     _check_trainer_args(c)
     limit = c.time_limit_minutes
     in_time = limit is None or (_positive(limit) and limit <= MAX_MINUTES)
-    _require(in_time, "time_limit_minutes", f"minutes above 0, at most {MAX_MINUTES:,.0f}", c)
+    rule = Statement(
+        f"minutes above 0, at most {MAX_MINUTES:,.0f}", f"0より大きく{MAX_MINUTES:,.0f}以下の分数"
+    )
+    _require(in_time, "time_limit_minutes", rule, c)
     for name in ("trust_remote_code", "allow_pickle", "estimate_scale", "probes"):
-        _require(isinstance(getattr(c, name), bool), name, "true or false", c)
+        _require(isinstance(getattr(c, name), bool), name, _FLAG, c)
     prompts = isinstance(c.samples, list) and all(_text(prompt) for prompt in c.samples)
-    _require(prompts, "samples", "a list of prompts: texts that are not empty; [] for none", c)
-    _require(len(set(c.samples)) == len(c.samples), "samples", "distinct prompts", c)
+    rule = Statement(
+        "a list of prompts: texts that are not empty; [] for none",
+        "空でない文字列 (プロンプト) のリスト、不要なら [] ",
+    )
+    _require(prompts, "samples", rule, c)
+    rule = Statement("distinct prompts", "互いに異なるプロンプト")
+    _require(len(set(c.samples)) == len(c.samples), "samples", rule, c)
     c.launcher = check_launcher(c.launcher)
     check_shares(c.processes, c.batch_size, c.trainer_args)
     _set_floats(c)
@@ -328,28 +368,31 @@ def _set_floats(c: LoRABenchmarkConfig) -> None:
 
 
 def _check_rates(c: LoRABenchmarkConfig) -> None:
-    _require(
-        c.learning_rate is not None or c.learning_rates is not None, "learning_rates",
-        "{full: ..., lora: ...}, 'search', or one shared learning_rate", c,
-    )  # fmt: skip
+    rule = Statement(
+        "{full: ..., lora: ...}, 'search', or one shared learning_rate",
+        "{full: ..., lora: ...} か 'search'、または共通の learning_rate ",
+    )
+    given = c.learning_rate is not None or c.learning_rates is not None
+    _require(given, "learning_rates", rule, c)
     if c.learning_rate is not None:
         c.learning_rate = _rate(c.learning_rate, "learning_rate")
     if c.search and c.learning_rates != SEARCH:
-        raise ConfigError("search: its settings are used with 'learning_rates: search' only")
+        raise ConfigError(
+            "search: its settings are used with 'learning_rates: search' only",
+            "search: この設定は 'learning_rates: search' のときだけ使えます",
+        )
     if c.learning_rates == SEARCH:
         _search(c)
         return
     if c.learning_rates is None:
         return
-    rule = "{full: ..., lora: ...} or 'search'"
+    rule = Statement("{full: ..., lora: ...} or 'search'", "{full: ..., lora: ...} か 'search' ")
     _require(isinstance(c.learning_rates, Mapping), "learning_rates", rule, c)
     assert isinstance(c.learning_rates, Mapping)
     arms = ["full", "lora", *(adapter.label for adapter in c.adapters)]
     for key in c.learning_rates:
         if key not in arms:
-            raise ConfigError(
-                f"learning_rates: unknown key {shown(key)}{_suggest(shown(key), arms)}"
-            )
+            raise _unknown("learning_rates", key, arms)
     c.learning_rates = {k: _rate(v, f"learning_rates.{k}") for k, v in c.learning_rates.items()}
     c.learning_rate_of("full", "full")
     for adapter in c.adapters:
@@ -358,33 +401,40 @@ def _check_rates(c: LoRABenchmarkConfig) -> None:
 
 def _search(c: LoRABenchmarkConfig) -> Search:
     """The search settings with their defaults, checked."""
-    _require(isinstance(c.search, Mapping), "search", "a mapping", c)
+    _require(isinstance(c.search, Mapping), "search", _MAPPING, c)
     for key in c.search:
         if key not in _SEARCH_DEFAULTS:
-            raise ConfigError(
-                f"search: unknown key {shown(key)}{_suggest(shown(key), [*_SEARCH_DEFAULTS])}"
-            )
+            raise _unknown("search", key, [*_SEARCH_DEFAULTS])
     values = {**_SEARCH_DEFAULTS, **{k: v for k, v in c.search.items() if v is not None}}
     if values["steps"] is None:
         values["steps"] = max(1, c.training_steps // 2)
     for name, least in (("trials", 3), ("steps", 1), ("validation_size", 1)):
         if not _whole(values[name]) or values[name] < least:
             raise ConfigError(
-                f"search.{name}: must be a whole number of at least {least}{_AT_MOST}; "
-                f"got {shown(values[name])}"
+                f"search.{name}: must be a whole number of at least {least}{_AT_MOST.en}; "
+                f"got {shown(values[name])}",
+                f"search.{name}: {least}以上{_AT_MOST.ja}の整数を指定してください (現在の値: "
+                f"{shown(values[name])})",
             )
     if not _positive(values["factor"]) or not 1 < values["factor"] <= 100:
         raise ConfigError(
-            f"search.factor: must be a number above 1, at most 100; got {shown(values['factor'])}"
+            f"search.factor: must be a number above 1, at most 100; got {shown(values['factor'])}",
+            "search.factor: 1より大きく100以下の数を指定してください (現在の値: "
+            f"{shown(values['factor'])})",
         )
     centres = values["centres"]
     if not isinstance(centres, Mapping) or not set(centres) <= {"full", "lora"}:
-        raise ConfigError(f"search.centres: must be {{full: ..., lora: ...}}; got {shown(centres)}")
+        raise ConfigError(
+            f"search.centres: must be {{full: ..., lora: ...}}; got {shown(centres)}",
+            "search.centres: {full: ..., lora: ...} を指定してください (現在の値: "
+            f"{shown(centres)})",
+        )
     given = {k: _rate(v, f"search.centres.{k}") for k, v in centres.items()}
     for key, rate in given.items():
         if not 1e-12 <= rate <= 1e3:
             raise ConfigError(
-                f"search.centres.{key}: must lie between 1e-12 and 1000; got {rate!r}"
+                f"search.centres.{key}: must lie between 1e-12 and 1000; got {rate!r}",
+                f"search.centres.{key}: 1e-12以上1000以下にしてください (現在の値: {rate!r})",
             )
     values["centres"] = {**_SEARCH_DEFAULTS["centres"], **given}
     values["factor"] = as_float(values["factor"])
@@ -392,7 +442,11 @@ def _search(c: LoRABenchmarkConfig) -> Search:
 
 
 def _check_precision(c: LoRABenchmarkConfig) -> None:
-    rule = f"one of {', '.join(PRECISIONS)}, or {{full: ..., lora: ...}}"
+    names = ", ".join(PRECISIONS)
+    rule = Statement(
+        f"one of {names}, or {{full: ..., lora: ...}}",
+        f"{names} のいずれか、または {{full: ..., lora: ...}} ",
+    )
     if isinstance(c.precision, Mapping):
         c.precision = dict(c.precision)
         _require(set(c.precision) == {"full", "lora"}, "precision", rule, c)
@@ -404,40 +458,56 @@ def _check_precision(c: LoRABenchmarkConfig) -> None:
 
 def _check_dataset(c: LoRABenchmarkConfig) -> None:
     d = c.dataset
-    _require(_plain(d), "dataset", "text keys and plain values", c)
+    _require(_plain(d), "dataset", Statement(_PLAIN.en, "文字列、または" + _PLAIN.ja), c)
     ok = _name(d) or (isinstance(d, Mapping) and all(map(_name, d.values())) and d.get("path"))
-    _require(ok, "dataset", "'generated', a path, a Hub id, or a mapping with 'path'; texts", c)
+    rule = Statement(
+        "'generated', a path, a Hub id, or a mapping with 'path'; texts",
+        "'generated'、パス、Hub の ID、または 'path' を含むマッピング (値は文字列) ",
+    )
+    _require(ok, "dataset", rule, c)
     if isinstance(d, Mapping):
         fields = {"path", "text_field", "messages", "prompt", "completion"}
         unknown = sorted(set(d) - fields)
-        _require(not unknown, "dataset", f"keys among {sorted(fields)}", c)
+        known = sorted(fields)
+        rule = Statement(f"keys among {known}", f"{known} のうちのキーだけのマッピング")
+        _require(not unknown, "dataset", rule, c)
 
 
 def _check_trainer_args(c: LoRABenchmarkConfig) -> None:
-    _require(isinstance(c.trainer_args, Mapping), "trainer_args", "a mapping", c)
-    _require(_plain(c.trainer_args), "trainer_args", "text keys and plain values", c)
+    _require(isinstance(c.trainer_args, Mapping), "trainer_args", _MAPPING, c)
+    _require(_plain(c.trainer_args), "trainer_args", _PLAIN, c)
     accumulation = c.trainer_args.get("gradient_accumulation_steps", 1)
     if not _whole(accumulation):
         raise ConfigError(
             "trainer_args.gradient_accumulation_steps: must be a whole number of at least 1; "
-            f"got {shown(accumulation)}"
+            f"got {shown(accumulation)}",
+            "trainer_args.gradient_accumulation_steps: 1以上の整数を指定してください (現在の値: "
+            f"{shown(accumulation)})",
         )
     owned = reserved_names(c.trainer_args)
     if owned:
         raise ConfigError(
-            f"trainer_args.{owned[0]}: the benchmark's own field decides this; remove it here"
+            f"trainer_args.{owned[0]}: the benchmark's own field decides this; remove it here",
+            f"trainer_args.{owned[0]}: ベンチマーク自身の項目で決まります。"
+            "ここからは削除してください",
         )
     services = service_names(c.trainer_args)
     if services:
         raise ConfigError(
             f"trainer_args.{services[0]}: would send results to a service; remove it here, and "
-            "follow a run with --report-to"
+            "follow a run with --report-to",
+            f"trainer_args.{services[0]}: 結果を外部サービスに送る設定です。ここからは削除し、"
+            "実行の様子は --report-to で追ってください",
         )
 
 
-def _require(ok: object, name: str, rule: str, config: LoRABenchmarkConfig) -> None:
+def _require(ok: object, name: str, rule: Statement, config: LoRABenchmarkConfig) -> None:
     if not ok:
-        raise ConfigError(f"{name}: must be {rule}; got {shown(getattr(config, name))}")
+        got = shown(getattr(config, name))
+        raise ConfigError(
+            f"{name}: must be {rule.en}; got {got}",
+            f"{name}: {rule.ja}を指定してください (現在の値: {got})",
+        )
 
 
 def _plain(value: object, depth: int = 0) -> bool:
@@ -489,5 +559,8 @@ def _rate(value: object, where: str) -> float:
         except ValueError:
             pass
     if not _positive(number):
-        raise ConfigError(f"{where}: must be a finite number above 0; got {shown(value)}")
+        raise ConfigError(
+            f"{where}: must be a finite number above 0; got {shown(value)}",
+            f"{where}: 0より大きい有限の数を指定してください (現在の値: {shown(value)})",
+        )
     return float(number)  # type: ignore[arg-type]

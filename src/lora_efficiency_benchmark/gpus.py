@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError
+from .language import Statement
 from .units import GIB, parse_bytes
 from .yaml_io import load_yaml_file
 
@@ -49,13 +50,23 @@ def parse_gpu(text: str) -> Gpu:
     if found is not None:
         return load_gpus()[found]
     if re.fullmatch(r"\s*[0-9.]+\s*", text):
-        raise ConfigError(f"--gpu {text}: give the size with its unit, such as 24GiB, or a name")
+        raise ConfigError(
+            f"--gpu {text}: give the size with its unit, such as 24GiB, or a name",
+            f"--gpu {text}: 24GiB のように単位を付けたサイズか、名前を指定してください",
+        )
     try:
         total = parse_bytes(text)
     except ValueError:
-        raise ConfigError(f"--gpu {text}: {_suggest(text)}; or give a size such as 24GiB") from None
+        close = _suggest(text)
+        raise ConfigError(
+            f"--gpu {text}: {close.en}; or give a size such as 24GiB",
+            f"--gpu {text}: {close.ja}。24GiB のようなサイズでも指定できます",
+        ) from None
     if total <= 0:
-        raise ConfigError(f"--gpu {text}: must be more than no memory, such as 24GiB")
+        raise ConfigError(
+            f"--gpu {text}: must be more than no memory, such as 24GiB",
+            f"--gpu {text}: 24GiB のような、0より大きいサイズを指定してください",
+        )
     return Gpu(name=text.strip(), total_bytes=total)
 
 
@@ -63,21 +74,35 @@ def _entries() -> dict[str, Any]:
     raw = load_yaml_file(_PATH)
     entries = raw.get("gpus") if isinstance(raw, Mapping) else None
     if not isinstance(entries, dict) or not entries:
-        raise ConfigError(f"{_PATH}: needs a mapping under 'gpus'")
+        raise ConfigError(
+            f"{_PATH}: needs a mapping under 'gpus'", f"{_PATH}: 'gpus' の下にマッピングが必要です"
+        )
     return entries
 
 
 def _parse(name: str, entry: Any) -> Gpu:
     where = f"{_PATH}: {name}"
     if not isinstance(entry, Mapping) or not set(entry) <= _KEYS:
-        raise ConfigError(f"{where}: must be a mapping with keys among {sorted(_KEYS)}")
+        raise ConfigError(
+            f"{where}: must be a mapping with keys among {sorted(_KEYS)}",
+            f"{where}: {sorted(_KEYS)} をキーとするマッピングにしてください",
+        )
     total = entry.get("total_bytes", entry.get("gib", 0) * GIB)
     if not isinstance(total, int) or total < GIB or ("gib" in entry) == ("total_bytes" in entry):
-        raise ConfigError(f"{where}: needs either total_bytes or gib, a whole number")
+        raise ConfigError(
+            f"{where}: needs either total_bytes or gib, a whole number",
+            f"{where}: total_bytes か gib の一方に整数を指定してください",
+        )
     if entry.get("memory") not in _KINDS or ("gib" in entry) != (entry["memory"] == "nominal"):
-        raise ConfigError(f"{where}: memory must be one of {_KINDS}, and gib is nominal")
+        raise ConfigError(
+            f"{where}: memory must be one of {_KINDS}, and gib is nominal",
+            f"{where}: memory には {_KINDS} のいずれかを指定してください。gib は nominal です",
+        )
     if not all(isinstance(entry.get(key), str) for key in ("arch", "source")):
-        raise ConfigError(f"{where}: arch and source must be texts")
+        raise ConfigError(
+            f"{where}: arch and source must be texts",
+            f"{where}: arch と source には文字列を指定してください",
+        )
     return Gpu(name, total, entry["arch"], entry["memory"], entry["source"])
 
 
@@ -88,7 +113,10 @@ def _index() -> dict[str, str]:
     for name, entry in _entries().items():
         for alias in (name, *entry.get("aliases", ())):
             if index.setdefault(_key(alias), name) != name:
-                raise ConfigError(f"{_PATH}: {alias} names two devices")
+                raise ConfigError(
+                    f"{_PATH}: {alias} names two devices",
+                    f"{_PATH}: {alias} が2つのデバイスの名前になっています",
+                )
     return index
 
 
@@ -98,10 +126,15 @@ def _key(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", words)
 
 
-def _suggest(text: str) -> str:
+def _suggest(text: str) -> Statement:
     wanted, index = _key(text), _index()
     starting = [name for key, name in index.items() if wanted and key.startswith(wanted)]
     close = starting or [index[key] for key in difflib.get_close_matches(wanted, index, 3)]
     if close:
-        return f"unknown GPU; did you mean {' or '.join(dict.fromkeys(close))}?"
-    return f"unknown GPU; known: {', '.join(load_gpus())}"
+        names = list(dict.fromkeys(close))
+        return Statement(
+            f"unknown GPU; did you mean {' or '.join(names)}?",
+            f"知らない GPU です。{' か '.join(names)} のことですか",
+        )
+    known = ", ".join(load_gpus())
+    return Statement(f"unknown GPU; known: {known}", f"知らない GPU です。使える名前: {known}")

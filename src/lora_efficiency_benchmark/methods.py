@@ -13,12 +13,16 @@ from typing import Any
 
 from .adapters import ALL_LINEAR, AdapterSettings, digits, parse_adapter
 from .errors import ConfigError
+from .language import Statement
 from .plain_text import one_line, shown
 from .units import MIB
 
 EXAMPLE = "lora:r=8,targets=q_proj+v_proj"
 _MAX_CONFIG_BYTES = 4 * MIB
-_FORMS = f"write full, {EXAMPLE} or peft:FOLDER"
+_FORMS = Statement(
+    f"write full, {EXAMPLE} or peft:FOLDER",
+    f"full、{EXAMPLE}、peft:FOLDER のいずれかの形で書いてください",
+)
 
 
 _SIZES = ("r", "num_virtual_tokens")  # what tells two adapters of one PEFT kind apart
@@ -83,7 +87,7 @@ def parse_method(text: str) -> Method:
         return Method("lora", _parse_lora(rest, text), text=text)
     if kind == "peft" and rest:
         return Method("peft", peft_config=load_peft_config(Path(rest).expanduser()), text=text)
-    raise ConfigError(f"method {shown(text)}: {_FORMS}")
+    raise ConfigError(f"method {shown(text)}: {_FORMS.en}", f"method {shown(text)}: {_FORMS.ja}")
 
 
 def load_peft_config(path: Path) -> dict[str, Any]:
@@ -97,16 +101,27 @@ def load_peft_config(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(
             f"{file}: cannot be read ({error.strerror or error}); give an adapter_config.json "
-            "or the folder that holds it"
+            "or the folder that holds it",
+            f"{file}: 読めません ({error.strerror or error})。adapter_config.json か、"
+            "それを含むフォルダーを指定してください",
         ) from None
     except (ValueError, RecursionError):
-        raise ConfigError(f"{file}: is not JSON; give a PEFT adapter_config.json") from None
+        raise ConfigError(
+            f"{file}: is not JSON; give a PEFT adapter_config.json",
+            f"{file}: JSON ではありません。PEFT の adapter_config.json を指定してください",
+        ) from None
     if not isinstance(raw, dict) or not isinstance(raw.get("peft_type"), str):
-        raise ConfigError(f"{file}: has no peft_type; give a PEFT adapter_config.json")
+        raise ConfigError(
+            f"{file}: has no peft_type; give a PEFT adapter_config.json",
+            f"{file}: peft_type がありません。PEFT の adapter_config.json を指定してください",
+        )
     for key in ("target_modules", "modules_to_save"):
         names = raw.get(key) or []
         if not isinstance(names, str | list) or not all(isinstance(name, str) for name in names):
-            raise ConfigError(f"{file}: {key}: must be module names, as text in a list")
+            raise ConfigError(
+                f"{file}: {key}: must be module names, as text in a list",
+                f"{file}: {key}: モジュール名を文字列のリストで指定してください",
+            )
     return raw
 
 
@@ -117,25 +132,36 @@ def _parse_lora(rest: str, text: str) -> AdapterSettings:
         key, sign, value = (piece.strip() for piece in part.partition("="))
         if key not in _READERS:
             raise ConfigError(
-                f"{where}: unknown key {shown(key)}; known keys: {', '.join(_READERS)}"
+                f"{where}: unknown key {shown(key)}; known keys: {', '.join(_READERS)}",
+                f"{where}: 知らないキー {shown(key)} があります。使えるキー: {', '.join(_READERS)}",
             )
         name, read = _READERS[key]
         if not sign or name in raw:
-            raise ConfigError(f"{where}: give {key} once, as {key}=value")
+            raise ConfigError(
+                f"{where}: give {key} once, as {key}=value",
+                f"{where}: {key} は {key}=値 の形で1回だけ指定してください",
+            )
         try:
             raw[name] = read(value)
         except ValueError:
             raise ConfigError(
-                f"{where}: {key}={one_line(value, 60)} cannot be read; such as {EXAMPLE}"
+                f"{where}: {key}={one_line(value, 60)} cannot be read; such as {EXAMPLE}",
+                f"{where}: {key}={one_line(value, 60)} を読めません。"
+                f"{EXAMPLE} のように書いてください",
             ) from None
     for key, name in (("r", "r"), ("targets", "target_modules")):
         if name not in raw:
-            raise ConfigError(f"{where}: {key} is missing; write it as in {EXAMPLE}{_all(key)}")
+            raise ConfigError(
+                f"{where}: {key} is missing; write it as in {EXAMPLE}{_all(key).en}",
+                f"{where}: {key} がありません。{EXAMPLE}{_all(key).ja} のように書いてください",
+            )
     return parse_adapter(raw, where)
 
 
-def _all(key: str) -> str:
-    return f", or targets={ALL_LINEAR}" if key == "targets" else ""
+def _all(key: str) -> Statement:
+    if key != "targets":
+        return Statement("", "")
+    return Statement(f", or targets={ALL_LINEAR}", f" や targets={ALL_LINEAR}")
 
 
 def _flag(value: str) -> bool:

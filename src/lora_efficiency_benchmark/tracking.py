@@ -53,10 +53,15 @@ def parse_tracking(name: str | None, folder: str | Path) -> Tracking | None:
         return None
     if name not in SERVICES:
         known = ", ".join((NONE, *SERVICES))
-        raise ConfigError(f"--report-to {name}: must be one of {known}")
+        raise ConfigError(
+            f"--report-to {name}: must be one of {known}",
+            f"--report-to {name}: {known} のいずれかを指定してください",
+        )
     modules, package = SERVICES[name]
     if not any(find_spec(module) for module in modules):
         raise ConfigError(
-            f"--report-to {name}: {package} is not installed; python -m pip install {package}"
+            f"--report-to {name}: {package} is not installed; python -m pip install {package}",
+            f"--report-to {name}: {package} が入っていません。"
+            f"python -m pip install {package} で入れてください",
         )
     return Tracking(name, str(Path(folder).resolve()))
