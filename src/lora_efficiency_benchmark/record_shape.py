@@ -9,10 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .language import Statement
 from .plain_text import shown
 
 _NUMBER, _WHOLE = "a number", "a whole number of at least 0"
-_TEXT, _FLAG, _MAPPING = "a text", "true or false", "a mapping"
+_TEXT, _FLAG, _MAPPING, _LIST = "a text", "true or false", "a mapping", "a list"
+_JAPANESE = {
+    _NUMBER: "数", _WHOLE: "0以上の整数", _TEXT: "文字列", _FLAG: " true か false ",
+    _MAPPING: "マッピング", _LIST: "リスト",
+}  # fmt: skip
 _LARGEST = 1 << 63
 _ANY = "*"  # every name of a mapping
 
@@ -68,20 +73,20 @@ _SHAPE: dict[str, Any] = {
 _NEEDED = ("started_at", "ended_at", "environment", "seconds")  # never null
 
 
-def shape_problem(values: Mapping[str, Any]) -> str | None:
+def shape_problem(values: Mapping[str, Any]) -> Statement | None:
     """What is wrong with the blocks of a record, such as ``training.steps must be a number``."""
     null = next((name for name in _NEEDED if name in values and values[name] is None), None)
     if null:
-        return f"{null} must not be null"
-    found = _problem(values, _SHAPE).removeprefix(".")
+        return Statement(f"{null} must not be null", f"{null} が null です")
+    found = _problem(values, _SHAPE)
     model = values.get("model")
-    if not found and model and model.get("display_name") is None:
-        return "model.display_name is missing"
-    return found or None
+    if found is None and model and model.get("display_name") is None:
+        return _missing("model.display_name")
+    return found and Statement(*(text.removeprefix(".") for text in found))
 
 
-def _problem(value: Any, rule: Any) -> str:
-    """Empty where a value keeps its rule, else its place and the rule."""
+def _problem(value: Any, rule: Any) -> Statement | None:
+    """None where a value keeps its rule, else its place and the rule."""
     if isinstance(rule, dict):
         if not isinstance(value, Mapping):
             return _broken(_MAPPING, value)
@@ -89,25 +94,25 @@ def _problem(value: Any, rule: Any) -> str:
         for key, item in value.items():
             inner = rule.get(key, every)
             if inner is not None and item is not None and (found := _problem(item, inner)):
-                return f".{shown(key)[1:-1]}{found}"
-        return ""
+                return _below(f".{shown(key)[1:-1]}", found)
+        return None
     if isinstance(rule, list):
         if not isinstance(value, list):
-            return _broken("a list", value)
+            return _broken(_LIST, value)
         if isinstance(rule[0], dict) and _rows_of_numbers(value, rule[0]):
-            return ""
+            return None
         found_in = ((i, _item_problem(item, rule[0])) for i, item in enumerate(value))
-        return next((f"[{i}]{found}" for i, found in found_in if found), "")
-    return "" if _CHECKS[rule](value) else _broken(rule, value)
+        return next((_below(f"[{i}]", found) for i, found in found_in if found), None)
+    return None if _CHECKS[rule](value) else _broken(rule, value)
 
 
-def _item_problem(item: Any, rule: Any) -> str:
+def _item_problem(item: Any, rule: Any) -> Statement | None:
     """As ``_problem``; a mapping in a list holds every field, none of them null."""
     found = _problem(item, rule)
     if found or not isinstance(rule, dict):
         return found
     missing = next((name for name in rule if item.get(name) is None), None)
-    return f".{missing} is missing" if missing else ""
+    return _missing(f".{missing}") if missing else None
 
 
 def _rows_of_numbers(rows: list[Any], rule: Mapping[str, Any]) -> bool:
@@ -124,8 +129,19 @@ def _rows_of_numbers(rows: list[Any], rule: Mapping[str, Any]) -> bool:
     return True
 
 
-def _broken(rule: str, value: Any) -> str:
-    return f" must be {rule}, got {shown(value)}"
+def _below(place: str, found: Statement) -> Statement:
+    return Statement(*(place + text for text in found))
+
+
+def _missing(place: str) -> Statement:
+    return Statement(f"{place} is missing", f"{place} がありません")
+
+
+def _broken(rule: str, value: Any) -> Statement:
+    return Statement(
+        f" must be {rule}, got {shown(value)}",
+        f" は{_JAPANESE[rule]}でなければなりません (現在の値: {shown(value)})",
+    )
 
 
 def _number(value: Any) -> bool:

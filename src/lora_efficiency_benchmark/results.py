@@ -147,7 +147,10 @@ class CellRecord:
         if isinstance(version, bool) or version != FORMAT_VERSION:
             raise StoreError(
                 f"{where}: format version {shown(version)}, this program reads {FORMAT_VERSION}; "
-                "use the program version that wrote it"
+                "use the program version that wrote it",
+                f"{where}: 形式のバージョンが {shown(version)} で、"
+                f"このプログラムが読むのは {FORMAT_VERSION} です。"
+                "書いたときのバージョンのプログラムを使ってください",
             )
         known = {f.name for f in dataclasses.fields(cls)}
         try:
@@ -156,14 +159,26 @@ class CellRecord:
             record = cls(**{**fields, "cell": Cell.from_dict(fields["cell"])})
             found = record.cell_id
         except (KeyError, TypeError, AttributeError, ValueError, ConfigError) as error:
-            raise StoreError(f"{where}: not a cell record ({error})") from None
+            error_ja = error.text("ja") if isinstance(error, ConfigError) else error
+            raise StoreError(
+                f"{where}: not a cell record ({error})",
+                f"{where}: セルの記録ではありません ({error_ja})",
+            ) from None
         if record.status not in (OK, FAILED, SKIPPED):
-            raise StoreError(f"{where}: unknown status {shown(record.status)}; not a cell record")
+            raise StoreError(
+                f"{where}: unknown status {shown(record.status)}; not a cell record",
+                f"{where}: 知らない状態 {shown(record.status)} です。セルの記録ではありません",
+            )
         if problem:
-            raise StoreError(f"{where}: not a cell record ({problem})")
+            raise StoreError(
+                f"{where}: not a cell record ({problem})",
+                f"{where}: セルの記録ではありません ({problem.ja})",
+            )
         if values.get("cell_id", found) != found:
             raise StoreError(
-                f"{where}: says it is {shown(values['cell_id'])}, its settings are those of {found}"
+                f"{where}: says it is {shown(values['cell_id'])}, its settings are those "
+                f"of {found}",
+                f"{where}: cell_id は {shown(values['cell_id'])} ですが、設定は {found} のものです",
             )
         return record
 

@@ -137,7 +137,10 @@ def folder_records(
     store = Store(path)
     records = store.load_records()
     if not records:
-        raise StoreError(f"{path}: holds no records; run the benchmark first")
+        raise StoreError(
+            f"{path}: holds no records; run the benchmark first",
+            f"{path}: 記録がありません。先にベンチマークを実行してください",
+        )
     asked = store.path / "config.yaml"
     if not asked.is_file():
         return records, None

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import StoreError, first_line
+from .language import Statement
 from .plain_text import spreadsheet_text
 from .plan import AS_PRACTISED, CONTROLLED
 from .results import OK, CellRecord, LoRAEfficiencyResult, decode_object, encode_non_finite
@@ -33,6 +34,7 @@ MAX_FILE_BYTES = 64 * MIB
 _CELL_ID = re.compile(r"[A-Za-z0-9-]+")  # a file name, and nothing else
 _LEFTOVER = re.compile(r"\..+\.\d+\.tmp")  # of a write that a crash cut short
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_COUNT = Statement("a whole number of at least 1", "1以上の整数")
 _WORDS = {
     "comparison": ("same-model", "cross-model"),
     "reading": (CONTROLLED, AS_PRACTISED),
@@ -59,10 +61,15 @@ class Store:
                 pass
         except (FileExistsError, NotADirectoryError):
             raise StoreError(
-                f"{self.path}: is (or lies below) a file, not a folder; give another output_dir"
+                f"{self.path}: is (or lies below) a file, not a folder; give another output_dir",
+                f"{self.path}: フォルダーではなくファイルか、ファイルの下です。"
+                "別の output_dir を指定してください",
             ) from None
         except OSError as error:
-            raise StoreError(f"{self.path}: cannot be written ({error.strerror})") from None
+            raise StoreError(
+                f"{self.path}: cannot be written ({error.strerror})",
+                f"{self.path}: 書き込めません ({error.strerror})",
+            ) from None
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -120,7 +127,10 @@ class Store:
         if not self.path.exists():
             return None
         if not self.path.is_dir():
-            raise StoreError(f"{self.path}: is a file, not a folder; give another output_dir")
+            raise StoreError(
+                f"{self.path}: is a file, not a folder; give another output_dir",
+                f"{self.path}: フォルダーではなくファイルです。別の output_dir を指定してください",
+            )
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         path = self.path.resolve()  # "." has no name of its own
         target = path.with_name(f"{path.name}.{stamp}")
@@ -133,12 +143,18 @@ class Store:
                 self._outlines = None
                 return path.rename(target)
         except OSError as error:
-            raise StoreError(f"{self.path}: cannot be moved aside ({error.strerror})") from None
+            raise StoreError(
+                f"{self.path}: cannot be moved aside ({error.strerror})",
+                f"{self.path}: 名前を変えて退避できません ({error.strerror})",
+            ) from None
 
     def write_record(self, record: CellRecord) -> Path:
         """Store one record atomically. Raises StoreError; what was stored before stays."""
         if not _CELL_ID.fullmatch(record.cell_id):
-            raise StoreError(f"{self.path}: {record.cell_id!r} is no name for a record")
+            raise StoreError(
+                f"{self.path}: {record.cell_id!r} is no name for a record",
+                f"{self.path}: {record.cell_id!r} は記録の名前になりません",
+            )
         path = self.records_path / f"{record.cell_id}.json"
         self._write(path, _to_json(record.to_dict()))
         if self._outlines is not None:
@@ -158,27 +174,39 @@ class Store:
     def load_records(self) -> list[CellRecord]:
         """All records, by file name. Raises StoreError naming a file that cannot be read."""
         if not self.path.is_dir():
-            raise StoreError(f"{self.path}: no such folder; run the benchmark first")
+            raise StoreError(
+                f"{self.path}: no such folder; run the benchmark first",
+                f"{self.path}: フォルダーがありません。先にベンチマークを実行してください",
+            )
         try:
             return [self._read_record(path) for path in sorted(self.records_path.glob("*.json"))]
         except StoreError as error:
-            raise StoreError(f"{error}; {_MEND}") from None
+            raise StoreError(f"{error}; {_MEND.en}", f"{error.text('ja')}。{_MEND.ja}") from None
 
     def read_estimates(self) -> list[dict[str, Any]]:
         """Entries of estimates.json, checked; none where there is no such file.
 
         Raises StoreError naming the file, the entry that cannot be used and what to do.
         """
-        path, advice = self.path / ESTIMATES, "move it away; the next run makes it anew"
+        path = self.path / ESTIMATES
+        advice = Statement(
+            "move it away; the next run makes it anew",
+            "別の場所へ移してください。次の実行で作り直します",
+        )
         if not path.exists():
             return []
         try:
             values = _read_json(path)
         except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise StoreError(f"{path}: cannot be read ({first_line(error)}); {advice}") from None
+            raise StoreError(
+                f"{path}: cannot be read ({first_line(error)}); {advice.en}",
+                f"{path}: 読めません ({first_line(error)})。{advice.ja}",
+            ) from None
         problem = _estimates_problem(values)
         if problem:
-            raise StoreError(f"{path}: {problem}; {advice}")
+            raise StoreError(
+                f"{path}: {problem.en}; {advice.en}", f"{path}: {problem.ja}。{advice.ja}"
+            )
         entries: list[dict[str, Any]] = values["entries"]
         return entries
 
@@ -215,15 +243,23 @@ class Store:
         try:
             values = _read_json(path)
         except RecursionError:
-            raise StoreError(f"{path}: cannot be read (nested too deeply)") from None
+            raise StoreError(
+                f"{path}: cannot be read (nested too deeply)",
+                f"{path}: 読めません (入れ子が深すぎます)",
+            ) from None
         except (OSError, TypeError, ValueError) as error:
             reason = getattr(error, "strerror", None) or first_line(error)
-            raise StoreError(f"{path}: cannot be read ({reason})") from None
+            raise StoreError(
+                f"{path}: cannot be read ({reason})", f"{path}: 読めません ({reason})"
+            ) from None
         if not isinstance(values, dict):
-            raise StoreError(f"{path}: not a cell record")
+            raise StoreError(f"{path}: not a cell record", f"{path}: セルの記録ではありません")
         record = CellRecord.from_decoded(values, str(path))
         if record.cell_id != path.stem:
-            raise StoreError(f"{path}: holds the record of {record.cell_id}")
+            raise StoreError(
+                f"{path}: holds the record of {record.cell_id}",
+                f"{path}: 中身は {record.cell_id} の記録です",
+            )
         return record
 
     def _write(self, path: Path, text: str) -> None:
@@ -241,14 +277,22 @@ class Store:
         except OSError as error:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
-            full = "make room and" if error.errno in _FULL else "mend that and"
+            is_full = error.errno in _FULL
+            full = "make room and" if is_full else "mend that and"
+            full_ja = "空きを作り、" if is_full else "原因を取り除き、"
             raise StoreError(
                 f"{path}: cannot be written ({error.strerror or error}); {full} run the same "
-                "command again, what was stored before is kept"
+                "command again, what was stored before is kept",
+                f"{path}: 書き込めません ({error.strerror or error})。"
+                f"{full_ja}同じコマンドをもう一度実行してください。保存済みのものは残っています",
             ) from None
 
 
-_MEND = "move it away, or run the benchmark again, which keeps it beside and measures its cell anew"
+_MEND = Statement(
+    "move it away, or run the benchmark again, which keeps it beside and measures its cell anew",
+    "別の場所へ移すか、ベンチマークをもう一度実行してください。元のファイルは別名で残し、"
+    "そのセルを測り直します",
+)
 
 
 def _locked(folder: Path) -> int | None:
@@ -260,14 +304,19 @@ def _locked(folder: Path) -> int | None:
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
-        raise StoreError(f"{folder}: cannot be opened ({error.strerror})") from None
+        raise StoreError(
+            f"{folder}: cannot be opened ({error.strerror})",
+            f"{folder}: 開けません ({error.strerror})",
+        ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         raise StoreError(
             f"{folder}: another run is writing into this folder; wait until it ends, or give "
-            "another output_dir"
+            "another output_dir",
+            f"{folder}: 別の実行がこのフォルダーに書き込んでいます。終わるのを待つか、"
+            "別の output_dir を指定してください",
         ) from None
     except OSError:  # a file system without locks: there, two runs are the user's to keep apart
         os.close(descriptor)
@@ -284,7 +333,10 @@ def _set_aside(path: Path, mark: str) -> Path:
     try:
         return path.rename(target)
     except OSError as error:
-        raise StoreError(f"{path}: cannot be moved aside ({error.strerror})") from None
+        raise StoreError(
+            f"{path}: cannot be moved aside ({error.strerror})",
+            f"{path}: 名前を変えて退避できません ({error.strerror})",
+        ) from None
 
 
 def _read_json(path: Path) -> Any:
@@ -303,53 +355,75 @@ def _to_json(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
-def _estimates_problem(values: Any) -> str | None:
+def _estimates_problem(values: Any) -> Statement | None:
     """What is wrong with the content of estimates.json, in a few words."""
     if not isinstance(values, Mapping) or not isinstance(values.get("entries"), list):
-        return "not a file of estimates"
+        return Statement("not a file of estimates", "推定値のファイルではありません")
     if values.get("schema") != ESTIMATES_SCHEMA:
-        return f"schema {values.get('schema')!r}, this program reads {ESTIMATES_SCHEMA}"
+        schema = values.get("schema")
+        return Statement(
+            f"schema {schema!r}, this program reads {ESTIMATES_SCHEMA}",
+            f"schema が {schema!r} で、このプログラムが読むのは {ESTIMATES_SCHEMA} です",
+        )
     found = ((i, _entry_problem(entry)) for i, entry in enumerate(values["entries"]))
-    return next((f"entries[{i}]: {problem}" for i, problem in found if problem), None)
+    first = next(((i, problem) for i, problem in found if problem), None)
+    return first and Statement(*(f"entries[{first[0]}]: {text}" for text in first[1]))
 
 
-def _entry_problem(entry: Any) -> str | None:
+def _entry_problem(entry: Any) -> Statement | None:
     if not isinstance(entry, Mapping):
-        return "must be a mapping"
+        return Statement("must be a mapping", "マッピングではありません")
     for name, allowed in _WORDS.items():
         if entry.get(name) not in allowed:
-            return f"{name} must be {' or '.join(allowed)}, got {entry.get(name)!r}"
+            words, words_ja = " or ".join(allowed), " か ".join(allowed)
+            return _must_be(name, words, f" {words_ja} ", entry.get(name))
     for name in ("model", "base_model", "configuration"):
         if not isinstance(entry.get(name), str) or not entry[name]:
-            return f"{name} must be a text, got {entry.get(name)!r}"
+            return _must_be(name, "a text", "文字列", entry.get(name))
     for name in ("batch_size", "seq_len"):
         if not _counts(entry.get(name), least=1):
-            return f"{name} must be a whole number of at least 1, got {entry.get(name)!r}"
+            return _must_be(name, *_COUNT, entry.get(name))
     if entry.get("skipped") is not None and not isinstance(entry["skipped"], str):
-        return "skipped must be null or the reason"
+        return Statement(
+            "skipped must be null or the reason", "skipped は null か理由でなければなりません"
+        )
     problems = (_side_problem(entry, side) for side in ("full", "lora"))
     return next((problem for problem in problems if problem), None)
 
 
-def _side_problem(entry: Mapping[str, Any], side: str) -> str | None:
+def _side_problem(entry: Mapping[str, Any], side: str) -> Statement | None:
     estimate = entry.get(side)
     if estimate is None:
-        return None if entry.get("skipped") else f"{side} is missing, and no reason in skipped"
+        missing = Statement(
+            f"{side} is missing, and no reason in skipped", f"{side} も skipped の理由もありません"
+        )
+        return None if entry.get("skipped") else missing
     if not isinstance(estimate, Mapping):
-        return f"{side} must be an estimate"
+        return Statement(f"{side} must be an estimate", f"{side} が推定値ではありません")
     if "untraceable" in estimate:
         reason = estimate["untraceable"]
         known = isinstance(reason, str) and reason
-        return None if known else f"{side}.untraceable must be the reason, got {reason!r}"
+        return None if known else _must_be(f"{side}.untraceable", "the reason", "理由", reason)
     for name in ("trainable_parameters", "peak_allocated_bytes"):
         if not _counts(estimate.get(name), least=1):
-            got = f"got {estimate.get(name)!r}"
-            return f"{side}.{name} must be a whole number of at least 1, {got}"
+            return _must_be(f"{side}.{name}", *_COUNT, estimate.get(name))
     parts = estimate.get("breakdown", {})
     if not isinstance(parts, Mapping):
-        return f"{side}.breakdown must be a mapping"
+        return Statement(
+            f"{side}.breakdown must be a mapping", f"{side}.breakdown がマッピングではありません"
+        )
     wrong = next((name for name, value in parts.items() if not _counts(value)), None)
-    return None if wrong is None else f"{side}.breakdown.{wrong} must be bytes"
+    if wrong is None:
+        return None
+    place = f"{side}.breakdown.{wrong}"
+    return Statement(f"{place} must be bytes", f"{place} はバイト数でなければなりません")
+
+
+def _must_be(place: str, rule: str, rule_ja: str, value: Any) -> Statement:
+    return Statement(
+        f"{place} must be {rule}, got {value!r}",
+        f"{place} は{rule_ja}でなければなりません (現在の値: {value!r})",
+    )
 
 
 def _counts(value: Any, least: int = 0) -> bool:
