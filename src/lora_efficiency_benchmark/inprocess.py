@@ -75,13 +75,16 @@ def sides(dataset: Any) -> tuple[Sequence[Any], Sequence[Any]]:
     rows = list(dataset)
     held_out = max(1, round(HELD_OUT_SHARE * len(rows)))
     if len(rows) < 2:
-        raise DataError(f"dataset: {len(rows)} rows; at least 2 are needed, one to hold out")
+        raise DataError(
+            f"dataset: {len(rows)} rows; at least 2 are needed, one to hold out",
+            f"dataset: {len(rows)} 行しかありません。評価用の1行を含めて2行以上が必要です",
+        )
     return rows[:-held_out], rows[-held_out:]
 
 
 def _examples(rows: Sequence[Any], tokenizer: Any, length: int) -> list[dict[str, Any]]:
     if not rows:
-        raise DataError("dataset: one side has no rows")
+        raise DataError("dataset: one side has no rows", "dataset: 学習用か評価用の行がありません")
     texts = [_text(row, tokenizer) for row in rows]
     documents = [Document((Segment(text, True),), (), "in-process") for text in texts]
     return tokenize(documents, tokenizer, length)
@@ -95,7 +98,10 @@ def _text(row: Any, tokenizer: Any) -> str:
     if isinstance(row, dict) and "input_ids" in row:
         return str(tokenizer.decode(row["input_ids"], skip_special_tokens=True))
     keys = sorted(row) if isinstance(row, dict) else type(row).__name__
-    raise DataError(f"dataset: rows need 'text' or 'input_ids', got {keys}")
+    raise DataError(
+        f"dataset: rows need 'text' or 'input_ids', got {keys}",
+        f"dataset: 行には 'text' か 'input_ids' が必要です (現在: {keys})",
+    )
 
 
 def _digest(rows: Sequence[Any]) -> str:

@@ -87,7 +87,11 @@ def parse_blocks(text: str) -> list[Topic]:
             current = _read_line(line.strip(), current, topics)
         except (ValueError, TypeError, IndexError) as error:
             message = f"building blocks, line {number}: {line!r} does not fit the notation"
-            raise DataError(f"{message}; see the docstring of dataset/blocks.py") from error
+            message_ja = f"部品の{number}行目: {line!r} は記法に合いません"
+            raise DataError(
+                f"{message}; see the docstring of dataset/blocks.py",
+                f"{message_ja}。dataset/blocks.py の docstring を見てください",
+            ) from error
     return topics
 
 

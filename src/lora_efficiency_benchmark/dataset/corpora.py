@@ -43,11 +43,17 @@ def load_corpus(
     options = {"path": dataset} if isinstance(dataset, str) else dict(dataset)
     name = options.pop("path", None)
     if not isinstance(name, str) or not name:
-        raise DataError("dataset: a path or a Hub id is needed, as a text or as {path: …}")
+        raise DataError(
+            "dataset: a path or a Hub id is needed, as a text or as {path: …}",
+            "dataset: パスか Hub の ID を、文字列か {path: …} の形で指定してください",
+        )
     fields = RecordFields.from_options(options, name)
     documents = list(itertools.islice(_load(name, fields, tokenizer), limit))
     if not documents:
-        raise DataError(f"dataset {name}: holds no text to learn from; check path and fields")
+        raise DataError(
+            f"dataset {name}: holds no text to learn from; check path and fields",
+            f"データ {name}: 学習できるテキストがありません。パスと項目名を確認してください",
+        )
     return documents
 
 
@@ -58,7 +64,10 @@ def _load(name: str, fields: RecordFields, tokenizer: Any) -> Iterator[Document]
     if path.is_file():
         return _load_file(path, path.name, fields, tokenizer)
     if name.startswith(("/", "~", ".", "\\")) or kind_of(path) in (*_READABLE, _PARQUET):
-        raise DataError(f"dataset {name}: no such file or folder; check the path")
+        raise DataError(
+            f"dataset {name}: no such file or folder; check the path",
+            f"データ {name}: ファイルもフォルダーもありません。パスを確認してください",
+        )
     prepare_hub()
     return _load_hub(name, fields, tokenizer)
 
@@ -73,7 +82,10 @@ def _load_file(path: Path, source: str, fields: RecordFields, tokenizer: Any) ->
     if kind == _PARQUET:
         return _load_hub("parquet", fields, tokenizer, data_files=str(path))
     readable = ", ".join((*_READABLE, _PARQUET))
-    raise DataError(f"dataset {path}: unknown kind of file; these can be read: {readable}")
+    raise DataError(
+        f"dataset {path}: unknown kind of file; these can be read: {readable}",
+        f"データ {path}: 読めない種類のファイルです。読める種類: {readable}",
+    )
 
 
 def _text_documents(path: Path, source: str) -> Iterator[Document]:
@@ -102,7 +114,10 @@ def _load_folder(folder: Path, fields: RecordFields, tokenizer: Any) -> Iterator
         return
     if not readable:
         kinds = ", ".join((*_READABLE, _PARQUET))
-        raise DataError(f"dataset {folder}: has no file that can be read; known are {kinds}")
+        raise DataError(
+            f"dataset {folder}: has no file that can be read; known are {kinds}",
+            f"データ {folder}: 読めるファイルがありません。読める種類: {kinds}",
+        )
     for path in readable:
         source = path.relative_to(folder).as_posix()
         for document in _load_file(path, source, fields, tokenizer):
@@ -146,19 +161,25 @@ def _hub_rows(name: str, source: str, options: Mapping[str, Any]) -> Any:
         import datasets
     except ImportError as error:
         raise DataError(
-            f"dataset {source}: reading it needs the datasets library; pip install datasets"
+            f"dataset {source}: reading it needs the datasets library; pip install datasets",
+            f"データ {source}: 読み込みには datasets ライブラリーが必要です。"
+            "pip install datasets で入れてください",
         ) from error
     try:
         return datasets.load_dataset(name, split="train", **options)
     except Exception as error:  # network, cache, parser and script errors share no base class
-        reason = first_line(error)
+        reason = reason_ja = first_line(error)
         if "data_files" in options:
             raise DataError(
-                f"dataset {source}: cannot be read as parquet ({reason}); check the files"
+                f"dataset {source}: cannot be read as parquet ({reason}); check the files",
+                f"データ {source}: parquet として読めません ({reason})。ファイルを確認してください",
             ) from error
         if is_unreachable():
             reason = "the Hub does not answer, and its cache does not hold the data set"
+            reason_ja = "Hub が応答せず、キャッシュにもデータがありません"
         raise DataError(
             f"dataset {source}: is no local path and cannot be loaded from the Hub ({reason}); "
-            "check the name, or download it first when offline"
+            "check the name, or download it first when offline",
+            f"データ {source}: 手元のパスではなく、Hub からも読み込めません ({reason_ja})。"
+            "名前を確認するか、オフラインなら先にダウンロードしてください",
         ) from error

@@ -98,11 +98,16 @@ class JapaneseDatasetGenerator:
 
 def _check_size(side: str, size: int, capacity: int) -> None:
     if isinstance(size, bool) or not isinstance(size, int) or size <= 0:
-        raise DataError(f"generated {side} data: size is {size!r}; ask for a whole number above 0")
+        raise DataError(
+            f"generated {side} data: size is {size!r}; ask for a whole number above 0",
+            f"生成データ ({side}): サイズが {size!r} です。0より大きい整数を指定してください",
+        )
     if size > capacity:
         raise DataError(
             f"generated {side} data: {size} texts asked for, {capacity} can be made; "
-            "lower the size or use a data set of your own"
+            "lower the size or use a data set of your own",
+            f"生成データ ({side}): {size} 件に対して、作れるのは {capacity} 件までです。"
+            "サイズを減らすか、自分のデータを使ってください",
         )
 
 

@@ -48,14 +48,22 @@ def read_text(path: Path) -> str:
             raw = file.read(MAX_TEXT_BYTES + 1)
         if len(raw) > MAX_TEXT_BYTES:  # a megabyte of gzip can stand for a gigabyte
             limit = MAX_TEXT_BYTES // GIB
-            raise DataError(f"{path}: holds more than {limit} GiB of text; split it into files")
+            raise DataError(
+                f"{path}: holds more than {limit} GiB of text; split it into files",
+                f"{path}: テキストが {limit} GiB を超えています。ファイルを分けてください",
+            )
         return raw.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path}: is not UTF-8 text (byte {error.start}); convert it, for example with iconv"
+            f"{path}: is not UTF-8 text (byte {error.start}); convert it, for example with iconv",
+            f"{path}: UTF-8 のテキストではありません ({error.start}バイト目)。"
+            "iconv などで変換してください",
         ) from error
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read ({error}); check the file") from error
+        raise DataError(
+            f"{path}: cannot be read ({error}); check the file",
+            f"{path}: 読めません ({error})。ファイルを確認してください",
+        ) from error
 
 
 def read_paragraphs(path: Path) -> list[str]:

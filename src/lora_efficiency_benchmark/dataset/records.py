@@ -39,14 +39,18 @@ class RecordFields:
             if key not in names or not isinstance(value, str) or not value:
                 raise DataError(
                     f"dataset {where}: {key}: {value!r} is not understood; "
-                    "give text_field, prompt with completion, or messages, each a field name"
+                    "give text_field, prompt with completion, or messages, each a field name",
+                    f"データ {where}: {key}: {value!r} は使えません。text_field、"
+                    "prompt と completion、messages のいずれかに項目名を指定してください",
                 )
         shapes = {"text" if key in ("text_field",) else key for key in options}
         shape = "prompt" if shapes == {"prompt", "completion"} else "".join(sorted(shapes))
         if shape not in ("", "text", "prompt", "messages"):
             raise DataError(
                 f"dataset {where}: fields {sorted(options)} do not go together; "
-                "give text_field, prompt with completion, or messages"
+                "give text_field, prompt with completion, or messages",
+                f"データ {where}: 項目 {sorted(options)} は組み合わせられません。text_field、"
+                "prompt と completion、messages のいずれかを指定してください",
             )
         return cls(**{names[key]: value for key, value in options.items()}, explicit=shape or None)
 
@@ -72,9 +76,16 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:  # a number of thousands of digits, too
             reason = getattr(error, "msg", "a number or a nesting beyond all bounds")
-            raise DataError(f"{where}: not valid JSON ({reason}); fix or delete it") from error
+            reason_ja = getattr(error, "msg", "桁数か入れ子が大きすぎます")
+            raise DataError(
+                f"{where}: not valid JSON ({reason}); fix or delete it",
+                f"{where}: 正しい JSON ではありません ({reason_ja})。直すか、行を削除してください",
+            ) from error
         if not isinstance(record, dict):
-            raise DataError(f"{where}: a JSON object is needed, got {type(record).__name__}")
+            raise DataError(
+                f"{where}: a JSON object is needed, got {type(record).__name__}",
+                f"{where}: JSON オブジェクトが必要です (現在の型: {type(record).__name__})",
+            )
         yield where, record
 
 
@@ -90,7 +101,10 @@ def record_to_document(
     if shape is None:
         raise DataError(
             f"{where}: no text, prompt with completion, or messages among fields "
-            f"{sorted(record)}; name them in the configuration, as dataset: {{path, text_field}}"
+            f"{sorted(record)}; name them in the configuration, as dataset: {{path, text_field}}",
+            f"{where}: 項目 {sorted(record)} の中に text、prompt と completion、"
+            "messages のどれもありません。設定の dataset: {path, text_field} で項目名を"
+            "指定してください",
         )
     if shape == "messages":
         return _chat_document(record[fields.messages], where, source, tokenizer)
@@ -116,7 +130,11 @@ def _document(
 
 def _string(value: Any, field: str, where: str) -> str:
     if not isinstance(value, str):
-        raise DataError(f"{where}: field {field!r} must be a text, got {type(value).__name__}")
+        raise DataError(
+            f"{where}: field {field!r} must be a text, got {type(value).__name__}",
+            f"{where}: 項目 {field!r} は文字列でなければなりません (現在の型: "
+            f"{type(value).__name__})",
+        )
     return _checked(value, where)
 
 
@@ -125,7 +143,10 @@ def _checked(text: str, where: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise DataError(f"{where}: the text holds half a character (a lone surrogate)") from None
+        raise DataError(
+            f"{where}: the text holds half a character (a lone surrogate)",
+            f"{where}: テキストに半分だけの文字 (対になっていないサロゲート) があります",
+        ) from None
     return text
 
 
@@ -135,7 +156,10 @@ def _chat_document(messages: Any, where: str, source: str, tokenizer: Any) -> Do
     if tokenizer is None or not getattr(tokenizer, "chat_template", None):
         raise DataError(
             f"{where}: messages need a tokenizer with a chat template, and this model has none; "
-            "use an instruction-tuned model, or data with prompt and completion"
+            "use an instruction-tuned model, or data with prompt and completion",
+            f"{where}: messages にはチャットテンプレートのあるトークナイザーが必要ですが、"
+            "このモデルにはありません。指示調整済みのモデルか、"
+            "prompt と completion の形のデータを使ってください",
         )
     segments: list[Segment] = []
     done = ""
@@ -146,7 +170,10 @@ def _chat_document(messages: Any, where: str, source: str, tokenizer: Any) -> Do
         if not (before.startswith(done) and after.startswith(before)):
             raise DataError(
                 f"{where}: the chat template rewrites earlier turns, so answers cannot be told "
-                "apart; use one answer per record, or prompt with completion"
+                "apart; use one answer per record, or prompt with completion",
+                f"{where}: チャットテンプレートが前の発言を書き換えるため、"
+                "答えの部分を区別できません。1レコードに答えを1つだけにするか、"
+                "prompt と completion の形にしてください",
             )
         segments.append(Segment(before[len(done) :], False))
         segments.append(Segment(after[len(before) :], True))
@@ -177,7 +204,10 @@ def _render_turn(
         Exception
     ) as error:  # a template is a program of the model's author: it may raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{where}: the chat template refuses these messages ({reason})") from error
+        raise DataError(
+            f"{where}: the chat template refuses these messages ({reason})",
+            f"{where}: チャットテンプレートがこの messages を受け付けません ({reason})",
+        ) from error
 
 
 def _check_messages(messages: Any, where: str) -> None:
@@ -186,8 +216,14 @@ def _check_messages(messages: Any, where: str) -> None:
         for m in messages
     )
     if not well_formed:
-        raise DataError(f"{where}: messages must be a list of objects with role and content")
+        raise DataError(
+            f"{where}: messages must be a list of objects with role and content",
+            f"{where}: messages は role と content を持つオブジェクトのリストにしてください",
+        )
     for message in messages:
         _checked(message["content"], where)
     if not any(message["role"] == "assistant" for message in messages):
-        raise DataError(f"{where}: messages have no assistant turn, so there is nothing to learn")
+        raise DataError(
+            f"{where}: messages have no assistant turn, so there is nothing to learn",
+            f"{where}: messages に assistant の発言がなく、学習する部分がありません",
+        )

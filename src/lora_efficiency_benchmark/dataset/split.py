@@ -85,7 +85,9 @@ def split_documents(
     if train_size <= 0 or evaluation_size <= 0:
         raise DataError(
             f"dataset {name}: training size {train_size} and evaluation size {evaluation_size} "
-            "must both be above 0"
+            "must both be above 0",
+            f"データ {name}: 学習 {train_size} 件と評価 {evaluation_size} 件は、"
+            "どちらも0より大きくしてください",
         )
     unique = list({document.text: document for document in reversed(documents)}.values())
     ordered = sorted(unique, key=lambda document: _rank(document, seed))
@@ -104,12 +106,18 @@ def split_documents(
     asked = (train_size, evaluation_size, validation_size)
     if any(len(s) < n for s, n in zip((train, evaluation, validation), asked, strict=True)):
         searched = f", {len(validation)} validated on" if validation_size else ""
+        searched_ja = f"、検証に {len(validation)} 件" if validation_size else ""
         also = f", {validation_size} (search.validation_size)" if validation_size else ""
+        also_ja = f"、検証 {validation_size} 件 (search.validation_size)" if validation_size else ""
         raise DataError(
             f"dataset {name}: {len(ordered)} different documents in {len(components)} groups; "
             f"{len(evaluation)} can be held out{searched} and {len(train)} trained on, but "
             f"{evaluation_size}{also} and {train_size} are asked for; "
-            "lower evaluation_size or dataset_sizes, or add text"
+            "lower evaluation_size or dataset_sizes, or add text",
+            f"データ {name}: {len(components)} 群に {len(ordered)} 件の異なる文書があり、"
+            f"評価に {len(evaluation)} 件{searched_ja}、学習に {len(train)} 件を使えますが、"
+            f"評価 {evaluation_size} 件{also_ja}、学習 {train_size} 件が必要です。"
+            "evaluation_size か dataset_sizes を減らすか、テキストを増やしてください",
         )
     return Split(train[:train_size], evaluation[:evaluation_size], validation[:validation_size])
 

@@ -108,7 +108,9 @@ def _require_free(store: Store) -> None:
     try:
         empty = next(path.iterdir(), None) is None
     except OSError as error:
-        raise StoreError(f"{path}: cannot be read ({error.strerror})") from None
+        raise StoreError(
+            f"{path}: cannot be read ({error.strerror})", f"{path}: 読めません ({error.strerror})"
+        ) from None
     if empty:
         return
     if store.records_path.is_symlink():

@@ -64,7 +64,7 @@ def lora_settings(config: Fields) -> AdapterSettings:
     try:
         return parse_adapter(raw, config.where or "adapter_config.json")
     except ConfigError as error:
-        raise NotImportable(clean(error), clean(error)) from None
+        raise NotImportable(clean(error), clean(error.text("ja"))) from None
 
 
 def require_causal(task: str | None) -> None:

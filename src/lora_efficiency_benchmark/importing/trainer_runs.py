@@ -35,8 +35,8 @@ _CHECKPOINT = re.compile(r"checkpoint-(\d{1,18})")
 _UNSTATED = Statement(
     "trainer_state.json states neither data, seed nor precision: whether the runs share them, "
     "only you know",
-    "trainer_state.json にはデータ、シード、精度の記載がありません。共通かどうかは"
-    "ご自身で確かめてください",
+    "trainer_state.json にはデータ、シード、精度の記載がありません。"
+    "共通かどうかはご自身で確かめてください",
 )
 _CAUSAL_CLASSES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 
