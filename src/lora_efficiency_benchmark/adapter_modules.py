@@ -49,7 +49,9 @@ def lost_tie(model: Any) -> ConfigError:
     """What to raise where training would untie the embeddings."""
     return ConfigError(
         f"modules_to_save: input embeddings and output layer of {type(model).__name__} share one "
-        "tensor, and PEFT cannot train them without untying them; leave them out"
+        "tensor, and PEFT cannot train them without untying them; leave them out",
+        f"modules_to_save: {type(model).__name__} の入力埋め込みと出力層は1つのテンソルを"
+        "共有していて、PEFT では共有したまま学習できません。どちらも外してください",
     )
 
 
@@ -66,7 +68,9 @@ def _modules_to_save(model: Any, adapter: AdapterSettings) -> list[str]:
     if twice:
         raise ConfigError(
             f"modules_to_save: {twice[0]} is a target module too; a module is adapted or trained "
-            "whole, not both"
+            "whole, not both",
+            f"modules_to_save: {twice[0]} は対象モジュールでもあります。"
+            "モジュールはアダプターを付けるか、全体を学習するかの一方だけにしてください",
         )
     return chosen
 
@@ -87,7 +91,9 @@ def _require_saved(model: Any, missing: list[str]) -> None:
         known = ", ".join(dict.fromkeys(name.rsplit(".", 1)[-1] for name in layers))
         raise TargetModulesError(
             f"modules_to_save: {', '.join(missing)} match{'es' if len(missing) == 1 else ''} "
-            f"nothing with weights of its own in {type(model).__name__}; it has: {known}"
+            f"nothing with weights of its own in {type(model).__name__}; it has: {known}",
+            f"modules_to_save: {', '.join(missing)} に当たる、自分の重みを持つモジュールが"
+            f" {type(model).__name__} にありません。あるもの: {known}",
         )
 
 
@@ -114,7 +120,9 @@ def check_targets(model: Any, targets: Iterable[str], any_module: bool = False) 
     if missing:
         raise TargetModulesError(
             f"target_modules: {', '.join(missing)} match{'es' if len(missing) == 1 else ''} nothing"
-            f" in {type(model).__name__}; its linear layers: {', '.join(linear_layers(model))}"
+            f" in {type(model).__name__}; its linear layers: {', '.join(linear_layers(model))}",
+            f"target_modules: {', '.join(missing)} に当たるモジュールが"
+            f" {type(model).__name__} にありません。線形層: {', '.join(linear_layers(model))}",
         )
 
 

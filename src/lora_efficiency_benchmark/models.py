@@ -67,14 +67,23 @@ def resolve_model(name: str) -> str:
     if preset is not None and not path.exists():
         raise ModelError(
             f"model {name!r}: is an architecture preset, configuration only; to train it, "
-            f"give its Hub id {preset.hub_id} or a local folder"
+            f"give its Hub id {preset.hub_id} or a local folder",
+            f"モデル {name!r}: 構成だけの登録名で、重みがありません。"
+            f"学習するには Hub の ID {preset.hub_id} か手元のフォルダーを指定してください",
         )
     if path.is_file():
         if path.suffix != ".gguf":
-            raise ModelError(f"{name}: a model file must end in .gguf; give a folder or a Hub id")
+            raise ModelError(
+                f"{name}: a model file must end in .gguf; give a folder or a Hub id",
+                f"{name}: モデルのファイルは .gguf だけ使えます。"
+                "フォルダーか Hub の ID を指定してください",
+            )
         return str(ensure_gguf(path))
     if path.suffix == ".gguf" or name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ModelError(f"{name}: no such file or folder; check the path")
+        raise ModelError(
+            f"{name}: no such file or folder; check the path",
+            f"{name}: ファイルもフォルダーもありません。パスを確認してください",
+        )
     prepare_hub()
     return name
 
@@ -92,7 +101,10 @@ def refuse_pickle(name: str) -> None:
         raise ModelError(
             f"model {name!r}: {found[0]} is a pickle, which can run code when it is read, and "
             "there is no safetensors file; convert it, or set allow_pickle: true for a file that "
-            "you trust"
+            "you trust",
+            f"モデル {name!r}: {found[0]} は読むだけでコードが動くおそれのある pickle で、"
+            "safetensors ファイルがありません。変換するか、"
+            "信頼できるファイルなら allow_pickle: true を指定してください",
         )
 
 
@@ -128,11 +140,11 @@ def load_base_model(
     except torch.OutOfMemoryError:
         raise
     except _UNLOADABLE as error:
-        raise ModelError(load_failure(name, error)) from None
+        raise load_failure(name, error) from None
     except RuntimeError as error:  # torch's word for a damaged pickle, and for a full memory
         if not allow_pickle or "memory" in str(error):
             raise
-        raise ModelError(load_failure(name, error)) from None
+        raise load_failure(name, error) from None
     _refuse_random_weights(name, loading)
     model.config.use_cache = False  # training keeps no key-value cache, in any arm
     return model, tokenizer
@@ -144,7 +156,9 @@ def _refuse_random_weights(name: str, loading: dict[str, Any]) -> None:
     if absent:
         raise ModelError(
             f"model {name!r}: {len(absent)} weights are missing or of another shape than its "
-            f"config.json says, such as {absent[0]}; the folder is incomplete or mixed up"
+            f"config.json says, such as {absent[0]}; the folder is incomplete or mixed up",
+            f"モデル {name!r}: {len(absent)} 個の重みがないか、"
+            f"config.json と形が違います (例: {absent[0]})。フォルダーが不完全か、混ざっています",
         )
 
 
@@ -158,20 +172,32 @@ def display_name(name: str) -> str:
     return one_line(noted_name, 200) or name
 
 
-def load_failure(name: str, error: Exception) -> str:
-    """One line for a model that cannot be loaded: what went wrong and what to do."""
-    first = first_line(error)
+def load_failure(name: str, error: Exception) -> ModelError:
+    """What to raise for a model that cannot be loaded: what went wrong and what to do."""
+    first = first_ja = first_line(error)[:160]
     if Path(name).expanduser().exists():
-        return f"model {name!r}: cannot be loaded ({first[:160]}); check the files of the folder"
+        return ModelError(
+            f"model {name!r}: cannot be loaded ({first}); check the files of the folder",
+            f"モデル {name!r}: 読み込めません ({first_ja})。フォルダーのファイルを確認してください",
+        )
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}
     if not offline and is_unreachable():
         first = "the Hub does not answer, and its cache does not hold the model"
-    hint = "HF_HUB_OFFLINE is set" if offline else "check the name, the network and your access"
+        first_ja = "Hub が応答せず、キャッシュにもモデルがありません"
+    hint, hint_ja = (
+        ("HF_HUB_OFFLINE is set", "HF_HUB_OFFLINE が設定されています。解除")
+        if offline
+        else ("check the name, the network and your access", "名前、ネットワーク、アクセス権を確認")
+    )
     near = close_names(name)
     meant = f"did you mean {' or '.join(near)}? " if near else ""
-    return (
-        f"model {name!r}: cannot be loaded ({first[:160]}); {meant}{hint}, or give a local folder; "
-        "'lora-bench models' lists the names known without the network"
+    meant_ja = f"{' か '.join(near)} のことですか。" if near else ""
+    return ModelError(
+        f"model {name!r}: cannot be loaded ({first}); {meant}{hint}, or give a local folder; "
+        "'lora-bench models' lists the names known without the network",
+        f"モデル {name!r}: 読み込めません ({first_ja})。{meant_ja}{hint_ja}するか、"
+        "手元のフォルダーを指定してください。ネットワークなしで使える名前は"
+        " 'lora-bench models' で確認できます",
     )
 
 

@@ -69,18 +69,24 @@ def _check_processes(cell: Cell, on_accelerator: bool) -> None:
     if cell.processes > 1 and count < cell.processes:
         raise ConfigError(
             f"launcher.processes: is {cell.processes}, and {count} devices are visible; lower it, "
-            "or set CUDA_VISIBLE_DEVICES"
+            "or set CUDA_VISIBLE_DEVICES",
+            f"launcher.processes: {cell.processes} ですが、見えるデバイスは {count} 個です。"
+            "減らすか、CUDA_VISIBLE_DEVICES を設定してください",
         )
     if cell.strategy in ("", DDP):
         return
     if not on_accelerator:  # accelerate would train plain copies without a word
         raise ConfigError(
             f"launcher.accelerate_config: {cell.strategy} needs accelerators, and cells run on the "
-            "CPU here; leave it out"
+            "CPU here; leave it out",
+            f"launcher.accelerate_config: {cell.strategy} にはアクセラレーターが必要ですが、"
+            "ここではセルを CPU で実行します。外してください",
         )
     if cell.strategy == DEEPSPEED and importlib.util.find_spec("deepspeed") is None:
         raise ConfigError(
-            "launcher.accelerate_config: deepspeed is not installed; pip install deepspeed"
+            "launcher.accelerate_config: deepspeed is not installed; pip install deepspeed",
+            "launcher.accelerate_config: deepspeed が入っていません。"
+            "pip install deepspeed で入れてください",
         )
 
 
@@ -90,5 +96,7 @@ def _check_length(config: LoRABenchmarkConfig, model: Any) -> None:
     if isinstance(longest, int) and config.max_length > longest:
         raise ConfigError(
             f"max_length: {config.max_length} is beyond the {longest} positions of "
-            f"{config.model_name}; lower it"
+            f"{config.model_name}; lower it",
+            f"max_length: {config.max_length} は {config.model_name} の位置の数 {longest} を"
+            "超えています。減らしてください",
         )

@@ -45,7 +45,7 @@ def build_structure(name: str, trust_remote_code: bool = False, precision: str =
                 config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
         return structure_of(config, trust_remote_code, precision)
     except _LOADING as error:
-        raise ModelError(load_failure(name, error)) from None
+        raise load_failure(name, error) from None
 
 
 @contextlib.contextmanager
@@ -85,8 +85,11 @@ def structure_of(
         except Exception as error:  # a configuration reaches any line of the model's own code
             failure = failure or error
     kind = getattr(config, "model_type", "model")
+    assert failure is not None
+    said = first_line(failure)[:160]
     raise ModelError(
-        f"{kind}: cannot be built from its configuration ({first_line(failure)[:160]}); check it"  # type: ignore[arg-type]
+        f"{kind}: cannot be built from its configuration ({said}); check it",
+        f"{kind}: 構成から作れません ({said})。構成を確認してください",
     )
 
 
@@ -102,7 +105,7 @@ def load_model_structure(name: str, trust_remote_code: bool = False) -> tuple[An
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
     except _LOADING as error:
-        raise ModelError(load_failure(name, error)) from None
+        raise load_failure(name, error) from None
     return model, tokenizer
 
 
@@ -135,7 +138,8 @@ def _apply_lora(model: Any, method: Method) -> Any:
     except (ValueError, TypeError, NotImplementedError) as error:
         message = " ".join(str(error).split())[:200]
         raise ConfigError(
-            f"{method.label}: PEFT refuses it on {type(model).__name__} ({message})"
+            f"{method.label}: PEFT refuses it on {type(model).__name__} ({message})",
+            f"{method.label}: PEFT が {type(model).__name__} では受け付けません ({message})",
         ) from None
 
 
@@ -157,17 +161,24 @@ def _apply_peft(model: Any, raw: dict[str, Any]) -> Any:
     except re.error as error:
         raise ConfigError(
             f"{kind}: {str(error.pattern)[:80]!r} is no regular expression ({error}); "
-            "mend the adapter_config.json"
+            "mend the adapter_config.json",
+            f"{kind}: {str(error.pattern)[:80]!r} は正規表現ではありません ({error})。"
+            "adapter_config.json を直してください",
         ) from None
     except (ValueError, TypeError, LookupError, AttributeError, ImportError, RuntimeError) as error:
         message = " ".join(str(error).split())[:200]
         if "meta tensor" in message.lower():
             raise ConfigError(
                 f"{kind}: PEFT needs the weights to set it up, so it cannot be sized without them; "
-                "give another method"
+                "give another method",
+                f"{kind}: PEFT の準備に重みが必要なので、重みなしでは大きさを求められません。"
+                "別の手法を指定してください",
             ) from None
         refused = TargetModulesError if "arget" in message else ConfigError
-        raise refused(f"{kind}: PEFT refuses it on {type(model).__name__} ({message})") from None
+        raise refused(
+            f"{kind}: PEFT refuses it on {type(model).__name__} ({message})",
+            f"{kind}: PEFT が {type(model).__name__} では受け付けません ({message})",
+        ) from None
 
 
 def _peft_config(model: Any, raw: dict[str, Any]) -> Any:
@@ -178,9 +189,15 @@ def _peft_config(model: Any, raw: dict[str, Any]) -> Any:
     kind, task = raw["peft_type"], raw.get("task_type") or "CAUSAL_LM"
     if kind not in PEFT_TYPE_TO_CONFIG_MAPPING:
         known = ", ".join(sorted(str(key.value) for key in PEFT_TYPE_TO_CONFIG_MAPPING))
-        raise ConfigError(f"adapter_config.json: unknown peft_type {kind!r}; known: {known}")
+        raise ConfigError(
+            f"adapter_config.json: unknown peft_type {kind!r}; known: {known}",
+            f"adapter_config.json: 知らない peft_type {kind!r} です。使えるもの: {known}",
+        )
     if task != "CAUSAL_LM":
-        raise ConfigError(f"adapter_config.json: task_type {task}: only CAUSAL_LM can be compared")
+        raise ConfigError(
+            f"adapter_config.json: task_type {task}: only CAUSAL_LM can be compared",
+            f"adapter_config.json: task_type {task}: 比べられるのは CAUSAL_LM だけです",
+        )
     values = {**raw, "task_type": task, "inference_mode": False}
     if model.device.type == "meta" and isinstance(values.get("init_lora_weights"), str):
         values["init_lora_weights"] = True  # decompositions need the weights; the shapes are these
@@ -190,4 +207,7 @@ def _peft_config(model: Any, raw: dict[str, Any]) -> Any:
         return PeftConfig.from_peft_type(**values)  # warns of keys of a newer PEFT
     except (ValueError, TypeError) as error:
         message = " ".join(str(error).split())[:200]
-        raise ConfigError(f"adapter_config.json: PEFT refuses it ({message})") from None
+        raise ConfigError(
+            f"adapter_config.json: PEFT refuses it ({message})",
+            f"adapter_config.json: PEFT が受け付けません ({message})",
+        ) from None

@@ -102,11 +102,17 @@ def training_arguments(settings: TrainSettings, output_dir: str) -> TrainingArgu
         arguments = TrainingArguments(**{**defaults, **settings.trainer_args, **owned})
     except (TypeError, ValueError, ImportError) as error:
         first = str(error).strip().splitlines()[0]
-        raise ConfigError(f"trainer_args: TrainingArguments refuses them ({first})") from None
+        raise ConfigError(
+            f"trainer_args: TrainingArguments refuses them ({first})",
+            f"trainer_args: TrainingArguments が受け付けません ({first})",
+        ) from None
     if arguments.n_gpu > 1 and settings.processes == 1:  # the Trainer would multiply the batch
         raise ConfigError(
             f"{arguments.n_gpu} devices are visible; one is used: set CUDA_VISIBLE_DEVICES=0, or "
-            f"use them with launcher.processes={arguments.n_gpu}"
+            f"use them with launcher.processes={arguments.n_gpu}",
+            f"{arguments.n_gpu} 個のデバイスが見えますが、使うのは1個です。"
+            f"CUDA_VISIBLE_DEVICES=0 を設定するか、launcher.processes={arguments.n_gpu} ですべてを"
+            "使ってください",
         )
     return arguments
 
@@ -175,12 +181,16 @@ def _check_ranks(trainer: Any, settings: TrainSettings) -> None:
     if trainer.args.world_size != settings.processes:
         raise LoraBenchError(
             f"launcher.processes: {settings.processes} were asked for, "
-            f"{trainer.args.world_size} take part"
+            f"{trainer.args.world_size} take part",
+            f"launcher.processes: {settings.processes} プロセスを指定しましたが、"
+            f"参加しているのは {trainer.args.world_size} です",
         )
     if settings.processes > 1 and not trainer.model_accepts_loss_kwargs:
         raise LoraBenchError(
             "launcher.processes: this model takes the mean of its loss by itself, so that several "
-            "processes would not train on the same loss as one; use one process"
+            "processes would not train on the same loss as one; use one process",
+            "launcher.processes: このモデルは自分で損失の平均を取るため、"
+            "複数プロセスでは1プロセスと同じ損失で学習できません。1プロセスにしてください",
         )
 
 
