@@ -19,11 +19,16 @@ from .ray_launcher import RayLauncher
 def check_executor(executor: str, processes: int) -> None:
     """Raises ConfigError where it is unknown, needs what is not installed, or cannot do it."""
     if executor not in EXECUTORS:
-        raise ConfigError(f"--executor {executor}: must be {' or '.join(EXECUTORS)}")
+        raise ConfigError(
+            f"--executor {executor}: must be {' or '.join(EXECUTORS)}",
+            f"--executor {executor}: {' か '.join(EXECUTORS)} を指定してください",
+        )
     if executor == RAY and processes > 1:
         raise ConfigError(
             f"launcher.processes: {processes} processes a cell run on this machine only; "
-            "leave --executor ray out"
+            "leave --executor ray out",
+            f"launcher.processes: 1セル {processes} プロセスは、このマシンでだけ実行できます。"
+            "--executor ray を外してください",
         )
     if executor == RAY:
         require_ray()

@@ -6,10 +6,12 @@ import logging
 import os
 import signal
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import OutOfMemoryCell, TimeLimitCell, WorkerDied
+from ..errors import LoraBenchError, OutOfMemoryCell, TimeLimitCell, WorkerDied
+from ..language import Statement
 from ..plain_text import one_line
 
 LAST = ("record", "checked", "estimated", "user_error", "error")
@@ -17,15 +19,29 @@ LAST = ("record", "checked", "estimated", "user_error", "error")
 _logger = logging.getLogger("LoRA_Benchmark")
 
 
-def failure(kind: str, message: str) -> dict[str, Any]:
+def message_of(error: LoraBenchError) -> dict[str, str]:
+    """What an error says, as the part of an event: English for records, Japanese beside it."""
+    return {"message": error.text("en"), "message_ja": error.text("ja")}
+
+
+def statement_of(event: Mapping[str, Any]) -> Statement:
+    """The inverse; a library's own words have no Japanese."""
+    return Statement(event["message"], event.get("message_ja", event["message"]))
+
+
+def failure(kind: str, en: str, ja: str) -> dict[str, Any]:
     """The event that ends a request without a result."""
-    return {"event": "error", "kind": kind, "message": message}
+    return {"event": "error", "kind": kind, "message": en, "message_ja": ja}
 
 
 def out_of_time(limit: float | None) -> dict[str, Any]:
     """The event of a process that was stopped at its limit, in seconds."""
-    limit_text = f"{(limit or 0) / 60:g} min"
-    return failure(TimeLimitCell.kind, f"did not end within {limit_text}; stopped")
+    minutes = f"{(limit or 0) / 60:g}"
+    return failure(
+        TimeLimitCell.kind,
+        f"did not end within {minutes} min; stopped",
+        f"{minutes}分以内に終わらないため止めました",
+    )
 
 
 def death(code: int, killed_before: int | None, why: str = "") -> dict[str, Any]:
@@ -37,12 +53,27 @@ def death(code: int, killed_before: int | None, why: str = "") -> dict[str, Any]
     killed_after = oom_kills()
     counted = killed_before is not None and killed_after is not None
     if code == -signal.SIGKILL and counted and killed_after > killed_before:  # type: ignore[operator]
-        return failure(OutOfMemoryCell.kind, "the system killed the process for memory")
+        return failure(
+            OutOfMemoryCell.kind,
+            "the system killed the process for memory",
+            "メモリ不足のため、システムがプロセスを終了しました",
+        )
     if code < 0:
         name = signal.Signals(-code).name
-        hint = "; the system does so when memory runs out" if -code == signal.SIGKILL else ""
-        return failure(WorkerDied.kind, f"the process was killed by {name}{hint}")
-    return failure(WorkerDied.kind, f"the process ended with code {code}{why}")
+        hint, hint_ja = "", ""
+        if -code == signal.SIGKILL:
+            hint = "; the system does so when memory runs out"
+            hint_ja = "。メモリが尽きるとシステムが行います"
+        return failure(
+            WorkerDied.kind,
+            f"the process was killed by {name}{hint}",
+            f"プロセスが {name} で終了しました{hint_ja}",
+        )
+    return failure(
+        WorkerDied.kind,
+        f"the process ended with code {code}{why}",
+        f"プロセスがコード {code} で終了しました{why}",
+    )
 
 
 def keep_lines(stream: IO[str], kept: deque[str], who: str) -> None:

@@ -180,7 +180,11 @@ class RankGroup:
         try:
             code = self._launcher.wait(_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
-            return failure("worker_died", "one of the processes ended without an answer")
+            return failure(
+                "worker_died",
+                "one of the processes ended without an answer",
+                "プロセスの1つが応答のないまま終了しました",
+            )
         self._reader.join(_GRACE_SECONDS)
         lines = list(self._last_lines)
         codes = [int(c) for line in lines for c in _EXIT_CODE.findall(line)]

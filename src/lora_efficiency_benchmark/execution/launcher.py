@@ -24,7 +24,16 @@ from ..plan import Cell
 from ..results import CellRecord
 from ..tracking import Tracking
 from ..units import GIB, MIB
-from .endings import LAST, death, keep_lines, kill, kill_group, oom_kills, out_of_time
+from .endings import (
+    LAST,
+    death,
+    keep_lines,
+    kill,
+    kill_group,
+    oom_kills,
+    out_of_time,
+    statement_of,
+)
 from .executors import EstimateOf, EventHook
 from .group import RankGroup
 
@@ -74,9 +83,13 @@ class LocalLauncher:
         """What can be checked before anything is measured. Raises UserError."""
         answer = self._ask({"preflight": config.to_dict()}, lambda event: None, None)
         if answer["event"] == "user_error":
-            raise UserError(answer["message"])
+            raise UserError(*statement_of(answer))
         if answer["event"] != "checked":
-            raise LoraBenchError(f"the check before the run failed: {answer['message']}")
+            said = statement_of(answer)
+            raise LoraBenchError(
+                f"the check before the run failed: {said.en}",
+                f"実行前の確認に失敗しました: {said.ja}",
+            )
         return dict(answer["facts"])
 
     def estimate(self, cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
@@ -91,7 +104,10 @@ class LocalLauncher:
     def _estimated(self, request: dict[str, Any], on_event: EventHook) -> Any:
         answer = self._ask(request, on_event, _ESTIMATE_SECONDS)
         if answer["event"] != "estimated":
-            raise LoraBenchError(f"memory could not be estimated: {answer['message']}")
+            said = statement_of(answer)
+            raise LoraBenchError(
+                f"memory could not be estimated: {said.en}", f"メモリを推定できません: {said.ja}"
+            )
         return answer["estimates"]
 
     def run(self, cell: Cell, on_event: EventHook = lambda event: None) -> CellRecord:
@@ -191,11 +207,17 @@ class _Worker:
         ready = self._next(None)
         if ready is None or ready["event"] != "ready":
             self.close()
-            raise LoraBenchError(f"the worker process did not start{self._why()}")
+            why = self._why()
+            raise LoraBenchError(
+                f"the worker process did not start{why}", f"ワーカープロセスを開始できません{why}"
+            )
         self.isolation, self.threads = ready["isolation"], int(ready["threads"])
         if self.isolation == "fork" and ready["device"] != "cpu":
             self.close()
-            raise UserError("launcher.isolation: fork works on a CPU only; use auto or spawn")
+            raise UserError(
+                "launcher.isolation: fork works on a CPU only; use auto or spawn",
+                "launcher.isolation: fork は CPU でだけ使えます。auto か spawn にしてください",
+            )
 
     def alive(self) -> bool:
         """True while the child can take another request."""

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 from ..config import DEFAULT_MODEL, GENERATED, LoRABenchmarkConfig, dataset_name
 from ..errors import ConfigError, UserError
+from ..language import Statement
 from .nodes import Node, NodeKind, choose_kind, kinds_of
-from .on_node import FAILED, REFUSED, Lost, Outcome
+from .on_node import REFUSED, Lost, Outcome, refusal_of
 
 _logger = logging.getLogger("LoRA_Benchmark")
 
@@ -25,14 +26,17 @@ class Problem(NamedTuple):
     """Why a node is left out."""
 
     node: str
-    text: str
+    reason: Statement
     refused: bool = False  # the check itself said so, and would on any machine
 
     def error(self) -> UserError:
         """The same for a person, where no node is left."""
         if self.refused:
-            return UserError(self.text)
-        return ConfigError(f"--executor ray: node {self.node}: {self.text}")
+            return UserError(*self.reason)
+        return ConfigError(
+            f"--executor ray: node {self.node}: {self.reason.en}",
+            f"--executor ray: ノード {self.node}: {self.reason.ja}",
+        )
 
 
 def choose_nodes(
@@ -57,7 +61,7 @@ def choose_nodes(
     ]
     kinds = kinds_of(checked)
     chosen = choose_kind(kinds, device_before)
-    notes = [f"node {problem.node} is left out: {problem.text}" for problem in problems]
+    notes = [f"node {problem.node} is left out: {problem.reason.en}" for problem in problems]
     notes += [_other_kind(kind) for kind in kinds if kind is not chosen]
     if device_before not in (None, chosen.device):
         notes.append(
@@ -83,18 +87,28 @@ def local_paths(config: LoRABenchmarkConfig) -> list[str]:
 
 def _problem_of(node: Node, outcome: Outcome) -> Problem | None:
     if isinstance(outcome, Lost):
-        return Problem(node.name, outcome.message)
+        return Problem(node.name, outcome.reason)
     if "missing" in outcome:
-        text = f"{outcome['missing']} is not there; every node must see it under the same path, "
-        return Problem(node.name, text + "so put it on a shared folder")
-    if REFUSED in outcome:
-        return Problem(node.name, outcome[REFUSED], refused=True)
-    if FAILED in outcome:
-        return Problem(node.name, outcome[FAILED])
+        missing = outcome["missing"]
+        reason = Statement(
+            f"{missing} is not there; every node must see it under the same path, so put it on a "
+            "shared folder",
+            f"{missing} がありません。どのノードからも同じパスで見えるよう、"
+            "共有フォルダーに置いてください",
+        )
+        return Problem(node.name, reason)
+    refusal = refusal_of(outcome)
+    if refusal is not None:
+        return Problem(node.name, refusal, refused=REFUSED in outcome)
     device = outcome["facts"]["environment"]["device"]
     if device["type"] != "cpu" and node.gpus < 1:
-        text = f"it has a {device['name']} that Ray does not count; start its Ray with --num-gpus, "
-        return Problem(node.name, text + "or set LORA_BENCH_DEVICE=cpu")
+        reason = Statement(
+            f"it has a {device['name']} that Ray does not count; start its Ray with --num-gpus, or "
+            "set LORA_BENCH_DEVICE=cpu",
+            f"{device['name']} がありますが、Ray が数えていません。"
+            "Ray を --num-gpus 付きで始めるか、LORA_BENCH_DEVICE=cpu を設定してください",
+        )
+        return Problem(node.name, reason)
     return None
 
 

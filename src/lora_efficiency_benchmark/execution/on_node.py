@@ -16,6 +16,7 @@ from typing import Any
 
 from ..config import load_config
 from ..errors import LoraBenchError, UserError, WorkerDied
+from ..language import Statement
 from ..plan import Cell
 from ..results import CellRecord
 from ..tracking import Tracking
@@ -24,6 +25,7 @@ from .launcher import LocalLauncher
 Request = dict[str, Any]
 Answer = dict[str, Any]
 REFUSED, FAILED = "refused", "failed"  # keys of an answer: the user can mend it, or not
+JAPANESE = "japanese"  # the same in Japanese
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,21 @@ class Lost:
 
     kind: str  # as in the error of a record
     message: str
+    japanese: str | None = None  # None: words of Ray, or of a library
+
+    @property
+    def reason(self) -> Statement:
+        """What is said, in both languages."""
+        return Statement(self.message, self.japanese or self.message)
 
 
 Outcome = Answer | Lost
+
+
+def refusal_of(answer: Answer) -> Statement | None:
+    """Why a request was not done, whoever can mend it; None where it was."""
+    en = answer.get(REFUSED) or answer.get(FAILED)
+    return None if en is None else Statement(en, answer.get(JAPANESE, en))
 
 
 def answer(request: Request) -> Answer:
@@ -47,9 +61,9 @@ def answer(request: Request) -> Answer:
         try:
             return _ANSWERS[request["do"]](request)
         except UserError as error:
-            return {REFUSED: str(error)}
+            return {REFUSED: error.text("en"), JAPANESE: error.text("ja")}
         except LoraBenchError as error:
-            return {FAILED: str(error)}
+            return {FAILED: error.text("en"), JAPANESE: error.text("ja")}
 
 
 def _check(request: Request) -> Answer:

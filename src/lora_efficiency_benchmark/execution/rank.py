@@ -84,7 +84,10 @@ def _take_device() -> None:
     if local >= count:
         raise UserError(
             f"launcher.processes: there is no device for process {local + 1}, {count} are visible; "
-            "lower it, or set CUDA_VISIBLE_DEVICES"
+            "lower it, or set CUDA_VISIBLE_DEVICES",
+            f"launcher.processes: プロセス {local + 1} のデバイスがありません。"
+            f"見えるのは {count} 個です。プロセスを減らすか、"
+            "CUDA_VISIBLE_DEVICES を設定してください",
         )
     torch.cuda.set_device(local)
 

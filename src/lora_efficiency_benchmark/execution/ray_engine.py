@@ -38,7 +38,9 @@ def require_ray() -> None:
     if find_spec("ray") is None:
         raise ConfigError(
             "--executor ray: Ray is not installed; "
-            "python -m pip install 'lora-efficiency-benchmark[ray]'"
+            "python -m pip install 'lora-efficiency-benchmark[ray]'",
+            "--executor ray: Ray が入っていません。python -m pip install "
+            "'lora-efficiency-benchmark[ray]' で入れてください",
         )
 
 
@@ -59,7 +61,9 @@ class RayEngine:
         require_ray()
         if "://" in self._address:
             raise ConfigError(
-                f"--address {self._address}: give auto or HOST:PORT, on a machine of the cluster"
+                f"--address {self._address}: give auto or HOST:PORT, on a machine of the cluster",
+                f"--address {self._address}: クラスターのマシンで、"
+                "auto か HOST:PORT を指定してください",
             )
         os.environ.update(_SETTINGS)
         import ray
@@ -72,7 +76,10 @@ class RayEngine:
                 raise ConfigError(
                     f"--executor ray: no cluster could be joined at {self._address} "
                     f"({first_line(error)[:300]}); start one with 'ray start --head', or leave the "
-                    "address out to use this machine alone"
+                    "address out to use this machine alone",
+                    f"--executor ray: {self._address} のクラスターに"
+                    f"参加できません ({first_line(error)[:300]})。'ray start --head' で始めるか、"
+                    "このマシンだけを使うなら --address を外してください",
                 ) from None
         self._ray = ray
         self._function = ray.remote(answer)
@@ -146,8 +153,11 @@ class RayEngine:
         try:
             found: Answer = self._ray.get(reference)
         except problems.OutOfMemoryError:
-            text = "Ray ended the process because the memory of its node ran out"
-            return Lost(OutOfMemoryCell.kind, text)
+            return Lost(
+                OutOfMemoryCell.kind,
+                "Ray ended the process because the memory of its node ran out",
+                "ノードのメモリが尽きたため、Ray がプロセスを終了しました",
+            )
         except problems.RayTaskError as error:
             return Lost("error", f"{type(error.cause).__name__}: {first_line(error.cause)}"[:300])
         except problems.RayError as error:

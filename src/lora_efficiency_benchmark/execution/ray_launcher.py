@@ -21,7 +21,7 @@ from ..tracking import Tracking
 from .executors import EstimateOf, EventHook
 from .node_check import choose_nodes, local_paths
 from .nodes import Demand, Node, NodeKind, demand_of, largest
-from .on_node import FAILED, REFUSED, Lost, Outcome, Request
+from .on_node import Lost, Outcome, Request, refusal_of
 from .ray_engine import RayEngine
 
 LOST_NODE_RETRIES = 2  # of a cell whose node or worker is lost; then its record says so
@@ -121,8 +121,12 @@ class RayLauncher:
                 next_look = time.monotonic() + _LOOK_SECONDS
         self._engine.cancel()
         for late in sorted(nodes.keys() - found.keys()):
-            text = f"no answer within {_CHECK_SECONDS / 60:g} min, or lost meanwhile"
-            found[late] = Lost(WorkerDied.kind, text)
+            minutes = f"{_CHECK_SECONDS / 60:g}"
+            found[late] = Lost(
+                WorkerDied.kind,
+                f"no answer within {minutes} min, or lost meanwhile",
+                f"{minutes}分以内に応答がないか、途中で失われました",
+            )
         return found
 
     def estimate(self, cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
@@ -150,11 +154,17 @@ class RayLauncher:
         self._engine.start(what, request, Demand(1), [node.id for node in nodes], 1)
         for _, outcome in self._outcomes(1):
             if isinstance(outcome, Lost):
-                raise LoraBenchError(f"memory could not be estimated: {outcome.message}")
-            if REFUSED in outcome or FAILED in outcome:
-                raise LoraBenchError(outcome.get(REFUSED) or outcome.get(FAILED))
+                raise LoraBenchError(
+                    f"memory could not be estimated: {outcome.reason.en}",
+                    f"メモリを推定できません: {outcome.reason.ja}",
+                )
+            refusal = refusal_of(outcome)
+            if refusal is not None:
+                raise LoraBenchError(*refusal)
             return outcome
-        raise LoraBenchError("memory could not be estimated: no answer")
+        raise LoraBenchError(
+            "memory could not be estimated: no answer", "メモリを推定できません: 応答がありません"
+        )
 
     # ---- the cells ------------------------------------------------------------------------------
 
@@ -211,7 +221,10 @@ class RayLauncher:
         if self._kind and not any(node.id in alive for node in self._kind.nodes):
             raise LoraBenchError(
                 f"--executor ray: all {len(self._kind.nodes)} nodes of {self._kind.device} are "
-                "gone; what is finished is kept, the same command goes on from there"
+                "gone; what is finished is kept, the same command goes on from there",
+                f"--executor ray: {self._kind.device} の {len(self._kind.nodes)} "
+                "ノードがすべてなくなりました。測定済みの結果は残っています。"
+                "同じコマンドで続きから再開します",
             )
 
     def _usable_nodes(self) -> list[Node]:
@@ -224,12 +237,18 @@ class RayLauncher:
             self._joined = True
         nodes = [node for node in self._engine.nodes() if node.cpus >= 1]
         if not nodes:
-            raise ConfigError("--executor ray: no node of the cluster has a CPU to offer")
+            raise ConfigError(
+                "--executor ray: no node of the cluster has a CPU to offer",
+                "--executor ray: CPU を使えるノードがクラスターにありません",
+            )
         return nodes
 
     def _chosen(self) -> NodeKind:
         if self._kind is None:
-            raise LoraBenchError("--executor ray: nodes are chosen by preflight, which comes first")
+            raise LoraBenchError(
+                "--executor ray: nodes are chosen by preflight, which comes first",
+                "--executor ray: ノードは preflight が選びます。先に preflight を呼んでください",
+            )
         return self._kind
 
     def _request(self, what: str, threads: int, **values: Any) -> Request:
@@ -249,4 +268,5 @@ def _record(cell: Cell, outcome: Outcome) -> CellRecord:
         tries = f"; Ray was to try it again {LOST_NODE_RETRIES} times"
         again = tries if outcome.kind == WorkerDied.kind else ""
         return CellRecord.failed(cell, outcome.kind, outcome.message + again)
-    return CellRecord.failed(cell, "error", outcome.get(REFUSED) or outcome.get(FAILED) or "")
+    refusal = refusal_of(outcome)
+    return CellRecord.failed(cell, "error", refusal.en if refusal else "")

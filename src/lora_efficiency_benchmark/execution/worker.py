@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import LoraBenchError, UserError
 from ..heavy_imports import without_collection
+from .endings import message_of
 
 if TYPE_CHECKING:
     from ..results import CellRecord
@@ -137,9 +138,9 @@ def answer(result: Callable[[], dict[str, Any]], send: Callable[[dict[str, Any]]
     try:
         send(result())
     except UserError as error:
-        send({"event": "user_error", "message": str(error)})
+        send({"event": "user_error", **message_of(error)})
     except LoraBenchError as error:
-        send({"event": "error", "message": str(error)})
+        send({"event": "error", **message_of(error)})
     except Exception as error:  # a defect, or a library's surprise: told, never silent
         traceback.print_exc()
         first = (str(error).strip().splitlines() or [""])[0]
