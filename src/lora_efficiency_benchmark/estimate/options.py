@@ -50,21 +50,29 @@ class EstimateOptions:
             if getattr(self, name) not in allowed:
                 raise ConfigError(
                     f"--{name.replace('_', '-')} {getattr(self, name)}: must be one of "
-                    f"{', '.join(allowed)}"
+                    f"{', '.join(allowed)}",
+                    f"--{name.replace('_', '-')} {getattr(self, name)}: {', '.join(allowed)} "
+                    "のいずれかを指定してください",
                 )
         for name, least in (("batch_size", 1), ("seq_len", 2), ("accumulation", 1)):
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= _MOST:
                 raise ConfigError(
                     f"--{name.replace('_', '-')} {value}: must be a whole number from {least} "
-                    f"to {_MOST:,}"
+                    f"to {_MOST:,}",
+                    f"--{name.replace('_', '-')} {value}: {least}以上{_MOST:,}以下の整数を"
+                    "指定してください",
                 )
         if not 0 <= self.max_grad_norm < math.inf:
             raise ConfigError(
-                f"--max-grad-norm {self.max_grad_norm}: must be a number of at least 0 (0: none)"
+                f"--max-grad-norm {self.max_grad_norm}: must be a number of at least 0 (0: none)",
+                f"--max-grad-norm {self.max_grad_norm}: 0以上の数を指定してください (0: なし)",
             )
         if self.device == "cpu" and self.quantization != "none":
-            raise ConfigError("--quantization: 4- and 8-bit kernels are predicted for CUDA only")
+            raise ConfigError(
+                "--quantization: 4- and 8-bit kernels are predicted for CUDA only",
+                "--quantization: 4ビットと8ビットのカーネルは CUDA でだけ予測できます",
+            )
 
     @property
     def has_mask(self) -> bool:

@@ -67,7 +67,9 @@ class Predictor:
         if method.kind == "full" and options.quantization != "none":
             raise ConfigError(
                 f"--quantization {options.quantization}: quantised weights cannot be trained; "
-                "use it with an adapter"
+                "use it with an adapter",
+                f"--quantization {options.quantization}: 量子化した重みは学習できません。"
+                "アダプターと一緒に使ってください",
             )
         self.model, self.method, self.options = model, method, options
         self.trusted = trust_remote_code
@@ -114,7 +116,8 @@ class Predictor:
             return fit([self._trace(*point) for point in points], points)
         except NotPolynomial as error:
             raise ModelError(
-                f"{self.model}, {self.method.label}: cannot be recorded ({error})"
+                f"{self.model}, {self.method.label}: cannot be recorded ({error})",
+                f"{self.model}、{self.method.label}: 記録できません ({error})",
             ) from None
 
     def estimate(self) -> Estimate:
@@ -218,7 +221,9 @@ class Predictor:
         longest = getattr(self.config, "max_position_embeddings", None)
         if isinstance(longest, int) and seq_len > longest:
             raise ConfigError(
-                f"--seq-len {seq_len}: beyond the {longest} positions of {self.model}; lower it"
+                f"--seq-len {seq_len}: beyond the {longest} positions of {self.model}; lower it",
+                f"--seq-len {seq_len}: {self.model} の位置の数 {longest} を超えています。"
+                "減らしてください",
             )
 
 

@@ -38,7 +38,9 @@ def prepare_quantized(model: Any, options: EstimateOptions) -> None:
     if not _replace_layers(model, options):
         raise ConfigError(
             f"--quantization {options.quantization}: no linear layer of this model can be "
-            "quantised; use --quantization none"
+            "quantised; use --quantization none",
+            f"--quantization {options.quantization}: このモデルに量子化できる線形層がありません。"
+            "--quantization none にしてください",
         )
 
     def frozen(_: str, module: Any, parameter: Any) -> Any:

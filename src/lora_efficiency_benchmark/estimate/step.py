@@ -63,7 +63,9 @@ def record_step(
         except Exception as error:
             raise ModelError(
                 f"{getattr(config, 'model_type', 'this model')}: its training step cannot be "
-                f"traced without weights ({type(error).__name__}: {_first_line(error)})"
+                f"traced without weights ({type(error).__name__}: {_first_line(error)})",
+                f"{getattr(config, 'model_type', 'this model')}: 学習ステップを"
+                f"重みなしで追跡できません ({type(error).__name__}: {_first_line(error)})",
             ) from error
     return recorder.stream()
 

@@ -11,7 +11,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 
-from ...errors import ConfigError, LoraBenchError, first_line
+from ...errors import ConfigError, LoraBenchError
+from ...language import Statement
 from ...methods import Method, full
 from ...models import Counts, count
 from ...structure import apply_method, build_structure
@@ -51,8 +52,12 @@ def map_model(
         named = f"{request.methods[method].label}, {setting.label}"
         on_progress(number + 1, len(tasks), named)
     if not any(method == 0 for method, _ in entries) or all(method == 0 for method, _ in entries):
-        reason = left_out[0].reason if left_out else "nothing to record"
-        raise ConfigError(f"{request.model}: no map of two arms can be made ({reason})")
+        nothing = Statement("nothing to record", "記録するものがありません")
+        reason = left_out[0].reason if left_out else nothing
+        raise ConfigError(
+            f"{request.model}: no map of two arms can be made ({reason.en})",
+            f"{request.model}: 2つの条件の地図を作れません ({reason.ja})",
+        )
     return ModelMap(request, trainable, total, entries, tuple(left_out))
 
 
@@ -62,14 +67,19 @@ def longest_length(model: str, trust_remote_code: bool, most: int) -> int:
     Raises ModelError, and ConfigError where the model knows fewer positions than one step.
     """
     if most < STEP:
-        raise ConfigError(f"--max-length {most}: the map begins at {STEP} tokens; give more")
+        raise ConfigError(
+            f"--max-length {most}: the map begins at {STEP} tokens; give more",
+            f"--max-length {most}: 地図は {STEP} トークンから始まります。もっと大きくしてください",
+        )
     config = build_structure(model, trust_remote_code).config
     positions = getattr(config, "max_position_embeddings", None)
     highest = min(most, positions) if isinstance(positions, int) else most
     if highest < STEP:
         raise ConfigError(
             f"{model}: has {positions} positions; the map begins at {STEP} tokens, "
-            "use 'lora-bench estimate' instead"
+            "use 'lora-bench estimate' instead",
+            f"{model}: 位置の数が {positions} です。地図は {STEP} トークンから始まるので、"
+            "代わりに 'lora-bench estimate' を使ってください",
         )
     return highest // STEP * STEP
 
@@ -100,13 +110,13 @@ def _results(tasks: Sequence[Task], jobs: int) -> Iterator[Entry | str]:
             raise
 
 
-def record_task(task: Task) -> Entry | str:
+def record_task(task: Task) -> Entry | Statement:
     """One combination, or in one line why it cannot be recorded."""
     request, number, method, setting = task
     try:
         return _record(request, number, method, setting)
     except LoraBenchError as error:
-        return first_line(error)
+        return Statement(error.text("en"), error.text("ja"))
 
 
 def _record(request: Request, number: int, method: int, setting: Setting) -> Entry:

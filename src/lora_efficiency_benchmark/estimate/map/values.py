@@ -13,6 +13,7 @@ from ...adapters import DEFAULT_DROPOUT
 from ...config import PRECISIONS
 from ...errors import ConfigError
 from ...gpus import Gpu
+from ...language import Statement
 from ...measure.allocations import CATEGORIES
 from ...methods import Method
 from ..options import EstimateOptions
@@ -69,10 +70,15 @@ class Request:
         for setting in self.settings():
             self.options(setting)
         if not 1 <= self.max_batch <= 1024:
-            raise ConfigError(f"--max-batch {self.max_batch}: must be from 1 to 1024")
+            raise ConfigError(
+                f"--max-batch {self.max_batch}: must be from 1 to 1024",
+                f"--max-batch {self.max_batch}: 1以上1024以下にしてください",
+            )
         if self.max_length < STEP or self.max_length % STEP:
             raise ConfigError(
-                f"--max-length {self.max_length}: must be a multiple of {STEP}, the step of the map"
+                f"--max-length {self.max_length}: must be a multiple of {STEP}, the "
+                "step of the map",
+                f"--max-length {self.max_length}: 地図の刻みである {STEP} の倍数にしてください",
             )
 
     def settings(self) -> list[Setting]:
@@ -88,7 +94,9 @@ class Request:
         """The options of ``estimate`` that a setting stands for. Raises ConfigError."""
         if setting.precision not in MAP_PRECISIONS:
             raise ConfigError(
-                f"--precision {setting.precision}: must be one of {', '.join(MAP_PRECISIONS)}"
+                f"--precision {setting.precision}: must be one of {', '.join(MAP_PRECISIONS)}",
+                f"--precision {setting.precision}: {', '.join(MAP_PRECISIONS)} のいずれかを"
+                "指定してください",
             )
         quantized = setting.precision in QUANTIZED
         return EstimateOptions(
@@ -168,7 +176,7 @@ class LeftOut:
 
     method: int
     setting: Setting
-    reason: str
+    reason: Statement
 
 
 @dataclass(frozen=True)
@@ -236,7 +244,7 @@ class ModelMap:
             ],
             "entries": {f"{i}|{s.key}": entry.to_dict() for (i, s), entry in self.entries.items()},
             "left_out": [
-                {"method": entry.method, "setting": entry.setting.label, "reason": entry.reason}
+                {"method": entry.method, "setting": entry.setting.label, "reason": entry.reason.en}
                 for entry in self.left_out
             ],
             "largest_error": error,
