@@ -38,7 +38,10 @@ def compare(
 
     language = choose_language(lang)
     if not 2 <= len(folders) <= MAX_RUNS:
-        raise ConfigError(f"compare: takes 2 to {MAX_RUNS} folders, got {len(folders)}")
+        raise ConfigError(
+            f"compare: takes 2 to {MAX_RUNS} folders, got {len(folders)}",
+            f"compare: フォルダーは2個から{MAX_RUNS}個まで指定できます (現在: {len(folders)}個)",
+        )
     contents = [(folder, read_folder(folder, claims, language)) for folder in folders]
     found = compare_runs([RunInput(str(folder), *content) for folder, content in contents])
     if as_json:

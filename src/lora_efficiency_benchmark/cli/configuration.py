@@ -36,7 +36,10 @@ def configuration(
     from ..yaml_io import preset_path
 
     if config is not None and preset is not None:
-        raise ConfigError("give a configuration file or --preset, not both")
+        raise ConfigError(
+            "give a configuration file or --preset, not both",
+            "設定ファイルと --preset は、どちらか一方だけを指定してください",
+        )
     source = config or preset or "quick"
     overrides: dict[str, Any] = dict(parse_override(text) for text in settings or [])
     if output_dir is not None:
@@ -49,4 +52,5 @@ def configuration(
         load_config(source)  # what is wrong with the file itself is said first
         path = preset_path("benchmarks", source)
         blamed = "--set" if settings else "--output-dir"
-        raise ConfigError(str(error).replace(f"{path}: ", f"{blamed}: ", 1)) from None
+        texts = (text.replace(f"{path}: ", f"{blamed}: ", 1) for text in error.args)
+        raise ConfigError(*texts) from None

@@ -55,7 +55,7 @@ def _fetch(ensure: Any, language: str) -> None:
     except ImportError as error:  # torch or transformers: the examination says which
         say(language, f"取得できません: {error}", f"cannot be fetched: {error}")
     except ModelError as error:
-        say(language, f"取得できません: {error}", str(error))
+        say(language, error.text("ja"), error.text("en"))
 
 
 def _draws_japanese() -> bool | None:

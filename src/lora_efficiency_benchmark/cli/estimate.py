@@ -175,10 +175,16 @@ def _precision(precision: str | None, dtype: str | None) -> str:
     if dtype is None:
         return precision or "amp-bf16"
     if dtype not in _DTYPES:
-        raise ConfigError(f"--dtype {dtype}: must be one of {', '.join(_DTYPES)}")
+        raise ConfigError(
+            f"--dtype {dtype}: must be one of {', '.join(_DTYPES)}",
+            f"--dtype {dtype}: {', '.join(_DTYPES)} のいずれかを指定してください",
+        )
     if precision not in (None, _DTYPES[dtype]):
         raise ConfigError(
-            f"--dtype {dtype} means --precision {_DTYPES[dtype]}, not {precision}; give one of them"
+            f"--dtype {dtype} means --precision {_DTYPES[dtype]}, not {precision}; give one of "
+            "them",
+            f"--dtype {dtype} は --precision {_DTYPES[dtype]} を意味し、{precision} と合いません。"
+            "どちらか一方を指定してください",
         )
     return _DTYPES[dtype]
 
@@ -206,8 +212,8 @@ def _estimates(
             failure = error
             say(
                 language,
-                f"{method.label}: 除きました ({error})",
-                f"{method.label}: left out ({error})",
+                f"{method.label}: 除きました ({error.text('ja')})",
+                f"{method.label}: left out ({error.text('en')})",
             )
     if failure is not None and not rows:
         raise failure

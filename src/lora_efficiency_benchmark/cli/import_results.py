@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import DataError
 from .output import Json, Lang, choose_language, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -38,13 +37,10 @@ def import_(
 
     What a source does not give is NOT_MEASURED. Example: lora-bench import results/ imported/
     """
-    from ..importing import NotImportable, import_results
+    from ..importing import import_results
 
     language = choose_language(lang)
-    try:
-        done = import_results(source, directory)
-    except NotImportable as error:
-        raise DataError(_in(language, error.reason)) from None
+    done = import_results(source, directory)
     if as_json:
         print_json(done.to_dict())
     else:

@@ -71,9 +71,16 @@ def init(
 
 def _check_free(output: Path, force: bool) -> None:
     if output.is_dir():
-        raise ConfigError(f"{output}: is a folder; name a file with -o")
+        raise ConfigError(
+            f"{output}: is a folder; name a file with -o",
+            f"{output}: フォルダーです。-o でファイル名を指定してください",
+        )
     if output.exists() and not force:
-        raise ConfigError(f"{output}: is there already; --force replaces it, -o names another file")
+        raise ConfigError(
+            f"{output}: is there already; --force replaces it, -o names another file",
+            f"{output}: すでにあります。--force で置き換えるか、"
+            "-o で別のファイル名を指定してください",
+        )
     check_writable(output)
 
 
@@ -89,7 +96,10 @@ def _write(output: Path, text: str) -> None:
     try:
         output.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{output}: cannot be written ({error.strerror or error})") from None
+        raise ConfigError(
+            f"{output}: cannot be written ({error.strerror or error})",
+            f"{output}: 書き込めません ({error.strerror or error})",
+        ) from None
 
 
 def _print(start: Start, output: Path, language: str) -> None:

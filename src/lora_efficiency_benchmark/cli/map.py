@@ -111,9 +111,15 @@ def map_command(
     claimed, card = _claimed(claims), parse_gpu(gpu) if gpu else None
     if checkpointing not in _CHECKPOINTING:
         known = ", ".join(_CHECKPOINTING)
-        raise ConfigError(f"--checkpointing {checkpointing}: must be one of {known}")
+        raise ConfigError(
+            f"--checkpointing {checkpointing}: must be one of {known}",
+            f"--checkpointing {checkpointing}: {known} のいずれかを指定してください",
+        )
     if jobs is not None and jobs < 1:
-        raise ConfigError(f"--jobs {jobs}: must be at least 1; leave it out for one a core")
+        raise ConfigError(
+            f"--jobs {jobs}: must be at least 1; leave it out for one a core",
+            f"--jobs {jobs}: 1以上を指定してください。省くとコアごとに1プロセスです",
+        )
     for path in filter(None, (output, csv_path)):  # before minutes of tracing, not after them
         check_writable(path)
     with without_collection():
@@ -186,7 +192,10 @@ def _claimed(source: str) -> dict[str, float]:
             found.setdefault(names[claim.metric], claim.claimed)
     missing = [metric for metric, name in names.items() if name not in found]
     if missing:
-        raise ConfigError(f"--claims {source}: has no claim about {missing[0]}")
+        raise ConfigError(
+            f"--claims {source}: has no claim about {missing[0]}",
+            f"--claims {source}: {missing[0]} についての主張がありません",
+        )
     return found
 
 
@@ -200,7 +209,11 @@ def _methods(
     typed = [parse_method(text) for text in texts or []]
     adapters = [method for method in typed if method.kind != "full"]
     if typed and not adapters:
-        raise ConfigError("METHOD full: a map compares it with an adapter; name one, or none")
+        raise ConfigError(
+            "METHOD full: a map compares it with an adapter; name one, or none",
+            "METHOD full: 地図はフルファインチューニングをアダプターと比べます。"
+            "アダプターを指定するか、何も指定しないでください",
+        )
     start = next((m.adapter.r for m in adapters if m.adapter is not None), None)
     if not adapters:
         adapters = _usual_adapters(model, trust_remote_code, language)
@@ -228,7 +241,10 @@ def _usual_adapters(model: str, trust_remote_code: bool, language: str) -> list[
 def _ranks(asked: list[int] | None, start: int | None) -> tuple[int, ...]:
     ranks = {*(asked or _RANKS), *([start] if start is not None else [])}
     if min(ranks) < 1:
-        raise ConfigError(f"--rank {min(ranks)}: must be at least 1")
+        raise ConfigError(
+            f"--rank {min(ranks)}: must be at least 1",
+            f"--rank {min(ranks)}: 1以上を指定してください",
+        )
     return tuple(sorted(ranks))
 
 
@@ -262,8 +278,11 @@ def _say_length(wished: int, longest: int, language: str) -> None:
 def _say_left_out(found: ModelMap, language: str) -> None:
     for entry in found.left_out:
         name = f"{found.request.methods[entry.method].label}, {entry.setting.label}"
-        reason = f"({entry.reason})"
-        say(language, f"{name}: 地図にありません {reason}", f"{name}: not in the map {reason}")
+        say(
+            language,
+            f"{name}: 地図にありません ({entry.reason.ja})",
+            f"{name}: not in the map ({entry.reason.en})",
+        )
 
 
 def _say_error(found: ModelMap, language: str) -> None:
@@ -281,6 +300,9 @@ def _write(path: Path, text: str, language: str) -> None:
     try:
         path.write_bytes(data)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from None
+        raise ConfigError(
+            f"{path}: cannot be written ({error.strerror})",
+            f"{path}: 書き込めません ({error.strerror})",
+        ) from None
     kib = f"{len(data) / 1024:,.0f} KiB"
     say(language, f"{path} ({kib}、推定値)", f"{path} ({kib}, ESTIMATED)", err=False)

@@ -29,7 +29,9 @@ def choose_language(option: str | None) -> Any:
     from ..language import resolve_language
 
     if option not in (None, "ja", "en"):
-        raise ConfigError(f"--lang {option}: must be ja or en")
+        raise ConfigError(
+            f"--lang {option}: must be ja or en", f"--lang {option}: ja か en を指定してください"
+        )
     return resolve_language(option)
 
 
@@ -37,7 +39,10 @@ def check_writable(path: Path) -> None:
     """Before a command works for minutes, not after. Raises ConfigError."""
     there = path if path.exists() else path.parent
     if path.is_dir() or not path.parent.is_dir() or not os.access(there, os.W_OK):
-        raise ConfigError(f"{path}: cannot be written; give a file in a folder that exists")
+        raise ConfigError(
+            f"{path}: cannot be written; give a file in a folder that exists",
+            f"{path}: 書き込めません。すでにあるフォルダーの中のファイルを指定してください",
+        )
 
 
 def print_json(data: Any) -> None:

@@ -89,13 +89,17 @@ def _limits(
     from ..gpus import parse_gpu
 
     if cheapest not in ORDERS:
-        raise ConfigError(f"--cheapest {cheapest}: must be one of {', '.join(ORDERS)}")
+        raise ConfigError(
+            f"--cheapest {cheapest}: must be one of {', '.join(ORDERS)}",
+            f"--cheapest {cheapest}: {', '.join(ORDERS)} のいずれかを指定してください",
+        )
     memory = None
     if max_memory is not None:
         try:
             memory = parse_gpu(max_memory).total_bytes
         except ConfigError as error:
-            raise ConfigError(str(error).replace("--gpu", "--max-memory", 1)) from None
+            texts = (text.replace("--gpu", "--max-memory", 1) for text in error.args)
+            raise ConfigError(*texts) from None
     minutes = None if max_minutes is None else _number(max_minutes, "--max-minutes", "30")
     return Limits(
         retention=_share(retention),
@@ -115,7 +119,10 @@ def _share(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 <= value <= MAX_RETENTION:
-        raise ConfigError(f"--retention {text}: must be a share such as 0.95 or 95%")
+        raise ConfigError(
+            f"--retention {text}: must be a share such as 0.95 or 95%",
+            f"--retention {text}: 0.95 や 95% のような割合を指定してください",
+        )
     return value
 
 
@@ -125,6 +132,9 @@ def _number(text: str, option: str, example: str, whole: bool = False) -> float:
     except ValueError:
         value = math.nan
     if not (value > 0 and math.isfinite(value)) or (whole and value != int(value)):
-        kind = "whole number" if whole else "number"
-        raise ConfigError(f"{option} {text}: must be a {kind} above zero, such as {example}")
+        kind, kind_ja = ("whole number", "整数") if whole else ("number", "数")
+        raise ConfigError(
+            f"{option} {text}: must be a {kind} above zero, such as {example}",
+            f"{option} {text}: {example} のような、0より大きい{kind_ja}を指定してください",
+        )
     return value

@@ -83,12 +83,21 @@ def _check(
     source: str | None,
 ) -> None:
     if format_ not in FORMATS:
-        raise ConfigError(f"--format {format_}: must be one of {', '.join(FORMATS)}")
+        raise ConfigError(
+            f"--format {format_}: must be one of {', '.join(FORMATS)}",
+            f"--format {format_}: {', '.join(FORMATS)} のいずれかを指定してください",
+        )
     if fonts is not None and figures is None:
-        raise ConfigError("--fonts: only with --figures FOLDER")
+        raise ConfigError(
+            "--fonts: only with --figures FOLDER",
+            "--fonts: --figures FOLDER と一緒に指定してください",
+        )
     for name, value in (("--configuration", configuration), ("--source", source)):
         if value is not None and format_ != "card":
-            raise ConfigError(f"{name}: only with --format card")
+            raise ConfigError(
+                f"{name}: only with --format card",
+                f"{name}: --format card と一緒に指定してください",
+            )
 
 
 def _render(
@@ -116,7 +125,10 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8", newline="")
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{path}: cannot be written ({reason}); give another -o") from None
+        raise ConfigError(
+            f"{path}: cannot be written ({reason}); give another -o",
+            f"{path}: 書き込めません ({reason})。-o で別の場所を指定してください",
+        ) from None
 
 
 def _write_figures(
@@ -141,4 +153,4 @@ def _write_figures(
             f"{folder}: no font here has Japanese letters, so there is no PNG of {names}; the SVG "
             f"is written. Install one (Debian: {FONT_PACKAGES}) or name a folder with --fonts"
         )
-        raise ConfigError(ja if language == "ja" else en)
+        raise ConfigError(en, ja)

@@ -62,7 +62,10 @@ def run(
 
     language = choose_language(lang)
     if address is not None and executor == "local":
-        raise ConfigError("--address: is that of a Ray cluster; add --executor ray")
+        raise ConfigError(
+            "--address: is that of a Ray cluster; add --executor ray",
+            "--address: Ray クラスターのアドレスです。--executor ray も指定してください",
+        )
     benchmark = LoRAEfficiencyBenchmark(configuration(config, preset, settings, output_dir))
     for number in (signal.SIGINT, signal.SIGTERM):  # a background shell job starts deaf to SIGINT
         signal.signal(number, _terminate)

@@ -156,7 +156,10 @@ def find_target(gpu: str | None) -> Target:
     device, arch = ("cpu", None) if gpu is not None else device_of_run()
     limit = memory_limit(device)
     if limit is None:
-        raise ConfigError("the memory of this machine is unknown; give --gpu and a size: 24GiB")
+        raise ConfigError(
+            "the memory of this machine is unknown; give --gpu and a size: 24GiB",
+            "このマシンのメモリ量が分かりません。--gpu に 24GiB のようなサイズを指定してください",
+        )
     name = cpu_model() if device == "cpu" else str(describe_device()["name"])
     return Target(name, limit, device, arch)
 
@@ -213,7 +216,10 @@ def choose_data(
             failure = error
             continue
         return Data(dataset, size, held_out, validation, count, length)
-    raise failure or DataError(f"dataset {dataset}: {count} texts are too few; add text")
+    raise failure or DataError(
+        f"dataset {dataset}: {count} texts are too few; add text",
+        f"データ {dataset}: {count} テキストでは足りません。テキストを増やしてください",
+    )
 
 
 def _common_length(documents: Any, tokenizer: Any, longest: int) -> int | None:
@@ -248,7 +254,11 @@ def choose_fit(target: Target, length: int, needed: Needed) -> Fit:
     raise ConfigError(
         f"{target.name}: has {to_gib(target.total_bytes):.1f} GiB; not even LoRA fits, which needs "
         f"an estimated {to_gib(needed(steps[-1], LORA)):.1f} GiB with one text of "
-        f"{steps[-1].max_length} tokens; take a smaller model or a larger device (--gpu)"
+        f"{steps[-1].max_length} tokens; take a smaller model or a larger device (--gpu)",
+        f"{target.name}: {to_gib(target.total_bytes):.1f} GiB です。LoRA でも収まりません。"
+        f"{steps[-1].max_length} トークンのテキスト1つで、"
+        f"推定 {to_gib(needed(steps[-1], LORA)):.1f} GiB が必要です。"
+        "小さいモデルか大きいデバイス (--gpu) を選んでください",
     )
 
 

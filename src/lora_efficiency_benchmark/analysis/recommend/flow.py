@@ -86,8 +86,12 @@ def recommend(
     comparison = compare_arms(selection)
     sizes = data_sizes(comparison)
     if data_size is not None and data_size not in sizes:
-        listed = ", ".join(map(str, sizes)) or "none"
-        raise ConfigError(f"data size {data_size}: was not run; data sizes here: {listed}")
+        numbers = ", ".join(map(str, sizes))
+        listed, listed_ja = numbers or "none", numbers or "なし"
+        raise ConfigError(
+            f"data size {data_size}: was not run; data sizes here: {listed}",
+            f"データサイズ {data_size}: 測定していません。ここにあるデータサイズ: {listed_ja}",
+        )
     size = data_size if data_size is not None else main_size(comparison)
     data = _data_name(selection.settings.get("dataset"))
     answers = tuple(_at_size(comparison, s, limits, data, len(sizes) > 1) for s in sizes)

@@ -35,14 +35,24 @@ class Limits:
     def __post_init__(self) -> None:
         if not 0 <= self.retention <= MAX_RETENTION:
             raise ConfigError(
-                f"retention: a share of full fine-tuning's gain, such as 0.95; got {self.retention}"
+                f"retention: a share of full fine-tuning's gain, such as 0.95; "
+                f"got {self.retention}",
+                "retention: フルファインチューニングの改善のうち保つ割合を 0.95 のように"
+                f"指定してください (現在の値: {self.retention})",
             )
         for name in ("max_memory_bytes", "max_seconds"):
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
-                raise ConfigError(f"{name}: must be a number above zero; got {value}")
+                raise ConfigError(
+                    f"{name}: must be a number above zero; got {value}",
+                    f"{name}: 0より大きい数を指定してください (現在の値: {value})",
+                )
         if self.cheapest not in ORDERS:
-            raise ConfigError(f"cheapest: must be one of {', '.join(ORDERS)}; got {self.cheapest}")
+            raise ConfigError(
+                f"cheapest: must be one of {', '.join(ORDERS)}; got {self.cheapest}",
+                f"cheapest: {', '.join(ORDERS)} のいずれかを指定してください (現在の値: "
+                f"{self.cheapest})",
+            )
 
 
 @dataclass(frozen=True)

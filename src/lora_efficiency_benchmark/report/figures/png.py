@@ -79,9 +79,14 @@ def register_fonts(folder: Path) -> None:
 
     endings = {".ttf", ".ttc", ".otf", ".otc"}
     if not folder.is_dir():
-        raise ConfigError(f"--fonts {folder}: no such folder")
+        raise ConfigError(
+            f"--fonts {folder}: no such folder", f"--fonts {folder}: フォルダーがありません"
+        )
     if not any(path.suffix.lower() in endings for path in folder.rglob("*")):
-        raise ConfigError(f"--fonts {folder}: holds no .ttf, .ttc or .otf file")
+        raise ConfigError(
+            f"--fonts {folder}: holds no .ttf, .ttc or .otf file",
+            f"--fonts {folder}: .ttf、.ttc、.otf のファイルがありません",
+        )
     vl_convert.register_font_directory(str(folder.resolve()))
     _draws.cache_clear()
 
@@ -105,5 +110,8 @@ def _write(folder: Path, name: str, content: bytes) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise ConfigError(
+            f"{path}: cannot be written ({error.strerror or error})",
+            f"{path}: 書き込めません ({error.strerror or error})",
+        ) from None
     return path

@@ -32,7 +32,10 @@ def render_card(
     """
     say = wording(language)
     if source is not None and not source.startswith(("https://", "http://")):
-        raise ConfigError(f"--source {formats.clean(source)}: must begin with https:// or http://")
+        raise ConfigError(
+            f"--source {formats.clean(source)}: must begin with https:// or http://",
+            f"--source {formats.clean(source)}: https:// か http:// で始めてください",
+        )
     arms = _arms(analysis, configuration)
     front = _front_matter(analysis, arms, source, say)
     labels = {arm.label for arm in arms} if configuration is not None else None
@@ -48,7 +51,8 @@ def _arms(analysis: Analysis, configuration: str | None) -> list[ArmSummary]:
         known = ", ".join(dict.fromkeys(formats.clean(arm.label) for arm in analysis.arms))
         given = formats.clean(configuration)
         raise ConfigError(
-            f"--configuration {given}: not in this folder; it has {known or 'no arm'}"
+            f"--configuration {given}: not in this folder; it has {known or 'no arm'}",
+            f"--configuration {given}: このフォルダーにありません。あるもの: {known or 'なし'}",
         )
     return found
 

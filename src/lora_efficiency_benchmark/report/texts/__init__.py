@@ -46,7 +46,11 @@ class Wording:
 def wording(language: str) -> Wording:
     """Words of ``ja`` or ``en``. Raises ConfigError on any other language."""
     if language not in LANGUAGES:
-        raise ConfigError(f"language: must be one of {', '.join(LANGUAGES)}; got {language!r}")
+        raise ConfigError(
+            f"language: must be one of {', '.join(LANGUAGES)}; got {language!r}",
+            f"language: {', '.join(LANGUAGES)} のいずれかを指定してください (現在の値: "
+            f"{language!r})",
+        )
     return Wording(language)
 
 
