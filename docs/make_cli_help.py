@@ -52,7 +52,9 @@ HEADS = {
 [日本語](ja/cli.md)
 
 Made from `lora-bench COMMAND --help` by `python docs/make_cli_help.py`. Every command that
-prints a table also takes `--json`; `--lang ja` or `en` sets the language of what people read.
+prints a table also takes `--json`; `--lang ja` or `en` sets the language of what people read,
+the one line of an error included. Without it the first of `LC_ALL`, `LC_MESSAGES` and `LANG` that
+is set decides. Wrong usage (exit code 2) and what a library says in parentheses stay English.
 
 Exit codes: 0 done, whatever the verdict; 1 something you can mend, told in one line; 2 usage;
 3 `--strict` was given and the answer is not a plain yes; 130 interrupted, everything finished
@@ -63,8 +65,9 @@ is kept.
 [English](../cli.md)
 
 `lora-bench コマンド --help` の出力から `python docs/make_cli_help.py` で作成しています。
-表を表示するコマンドには `--json` もあり、`--lang ja` か `en` で表示の言語を選べます。
-オプションの説明は英語です。
+表を表示するコマンドには `--json` もあり、`--lang ja` か `en` で、エラーの1行も含めて表示の言語を
+選べます。指定がなければ `LC_ALL`、`LC_MESSAGES`、`LANG` のうち最初に設定されているもので決まります。
+オプションの説明、使い方の誤り (終了コード2)、かっこの中のライブラリーの言葉は英語です。
 
 終了コード: 0 完了 (判定の内容によらない)、1 直せる問題 (理由を1行で表示)、
 2 使い方の誤り、3 `--strict` を付けて条件を満たさなかった、130 中断 (測定済みの分は残る)。

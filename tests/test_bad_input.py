@@ -7,6 +7,7 @@ are the point: add what went wrong somewhere, and it is held from then on.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import signal
 import sys
@@ -19,6 +20,7 @@ import pytest
 from factories import make_config, make_records
 from lora_efficiency_benchmark import cli
 from lora_efficiency_benchmark.cli import plan as cli_plan
+from lora_efficiency_benchmark.errors import LoraBenchError
 from lora_efficiency_benchmark.execution import choice
 from lora_efficiency_benchmark.store import Store
 
@@ -32,6 +34,7 @@ CLAIM = (
     "text: {ja: あ, en: a}, source: s"
 )
 CONTROL = CLAIM.replace("id: x", 'id: "\\x1b[31m"')
+JAPANESE = re.compile("[ぁ-んァ-ヶ一-龠]")
 DEEP = "[" * 3000 + "]" * 3000
 
 SETTINGS = """
@@ -457,9 +460,18 @@ def call(arguments: tuple[str, ...], tmp: Path, patch: pytest.MonkeyPatch, capsy
     patch.chdir(tmp)  # a run that starts after all leaves its folder there
     patch.setattr(cli_plan, "_estimated_peaks", accepted)
     patch.setattr(choice, "LocalLauncher", accepted)
+    told: list[str] = []
+    text = LoraBenchError.text
+
+    def noted(error: LoraBenchError, language: str) -> str:
+        told.append(text(error, "ja"))
+        return text(error, language)
+
+    patch.setattr(LoraBenchError, "text", noted)
     with pytest.raises(SystemExit) as stop:
         cli.main()
     said = capsys.readouterr()
+    assert not told or JAPANESE.search(told[-1]), f"no Japanese: {told[-1]}"
     return stop.value.code, said.out, said.err
 
 
