@@ -190,7 +190,7 @@ CONFIGURATIONS = {
     "a: 1\na: 2\n": "2行目が通常の YAML ではありません: キー 'a' が2回あります",
     "a: !!bool maybe\n": "通常の YAML ではありません: 値がタグと合いません",
     "lora_configurations: [{r: 0}]\n": "lora_configurations[0].r: ランクには1以上の整数",
-    "lora_configurations: [{r: 4, dropout: 1}]\n": "dropout: 0.0以上、1.0未満の数を指定",
+    "lora_configurations: [{r: 4, dropout: 1}]\n": "dropout: 0.0以上の、1.0未満の数を指定",
     "launcher: {processes: 99}\n": "launcher.processes: 1以上64以下の整数",
     "search: {trials: 1}\nlearning_rates: search\n": "search.trials: 3以上2,147,483,647以下",
 }

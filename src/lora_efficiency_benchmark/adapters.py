@@ -122,7 +122,7 @@ def _number(
     ok = isinstance(value, int | float) and not isinstance(value, bool)
     if not ok or value == math.inf or not (low < value < high or (low_included and value == low)):  # type: ignore[operator]
         rule = f"at least {low}" if low_included else f"above {low}"
-        rule_ja = f"{low}以上" if low_included else f"{low}より大きい"
+        rule_ja = f"{low}以上の" if low_included else f"{low}より大きい"
         upper = "" if high == math.inf else f" and below {high}"
         upper_ja = "" if high == math.inf else f"、{high}未満の"
         raise ConfigError(

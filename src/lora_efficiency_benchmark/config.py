@@ -321,7 +321,7 @@ def _check(c: LoRABenchmarkConfig) -> None:
         Statement(f"at most {MAX_SEEDS}", f"{MAX_SEEDS}以下の整数"),
         c,
     )
-    rule = Statement("at least 2 tokens", "2トークン以上の整数")
+    rule = Statement("at least 2 tokens", "2以上の整数 (トークン数) ")
     _require(_whole(c.max_length) and c.max_length >= 2, "max_length", rule, c)
     configurations = c.lora_configurations
     rule = Statement("a list of at least one configuration", "1つ以上の設定のリスト")

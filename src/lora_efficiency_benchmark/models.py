@@ -68,7 +68,7 @@ def resolve_model(name: str) -> str:
         raise ModelError(
             f"model {name!r}: is an architecture preset, configuration only; to train it, "
             f"give its Hub id {preset.hub_id} or a local folder",
-            f"モデル {name!r}: 構成だけの登録名で、重みがありません。"
+            f"モデル {name!r}: モデル構造の名前で、重みがありません。"
             f"学習するには Hub の ID {preset.hub_id} か手元のフォルダーを指定してください",
         )
     if path.is_file():

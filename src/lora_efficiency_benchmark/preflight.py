@@ -97,6 +97,6 @@ def _check_length(config: LoRABenchmarkConfig, model: Any) -> None:
         raise ConfigError(
             f"max_length: {config.max_length} is beyond the {longest} positions of "
             f"{config.model_name}; lower it",
-            f"max_length: {config.max_length} は {config.model_name} の位置の数 {longest} を"
+            f"max_length: {config.max_length} は {config.model_name} の最大長 {longest} を"
             "超えています。減らしてください",
         )

@@ -62,7 +62,7 @@ class Store:
         except (FileExistsError, NotADirectoryError):
             raise StoreError(
                 f"{self.path}: is (or lies below) a file, not a folder; give another output_dir",
-                f"{self.path}: フォルダーではなくファイルか、ファイルの下です。"
+                f"{self.path}: ファイルであるか、ファイルの下にあります。"
                 "別の output_dir を指定してください",
             ) from None
         except OSError as error:

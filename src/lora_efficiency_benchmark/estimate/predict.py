@@ -222,7 +222,7 @@ class Predictor:
         if isinstance(longest, int) and seq_len > longest:
             raise ConfigError(
                 f"--seq-len {seq_len}: beyond the {longest} positions of {self.model}; lower it",
-                f"--seq-len {seq_len}: {self.model} の位置の数 {longest} を超えています。"
+                f"--seq-len {seq_len}: {self.model} の最大長 {longest} を超えています。"
                 "減らしてください",
             )
 

@@ -78,7 +78,7 @@ def longest_length(model: str, trust_remote_code: bool, most: int) -> int:
         raise ConfigError(
             f"{model}: has {positions} positions; the map begins at {STEP} tokens, "
             "use 'lora-bench estimate' instead",
-            f"{model}: 位置の数が {positions} です。地図は {STEP} トークンから始まるので、"
+            f"{model}: 最大長が {positions} トークンです。地図は {STEP} トークンから始まるので、"
             "代わりに 'lora-bench estimate' を使ってください",
         )
     return highest // STEP * STEP
