@@ -190,8 +190,8 @@ CONFIGURATIONS = {
     "a: 1\na: 2\n": "2行目が通常の YAML ではありません: キー 'a' が2回あります",
     "a: !!bool maybe\n": "通常の YAML ではありません: 値がタグと合いません",
     "lora_configurations: [{r: 0}]\n": "lora_configurations[0].r: ランクには1以上の整数",
-    "lora_configurations: [{r: 4, dropout: 1}]\n": "dropout: 0.0以上の、1.0未満の数を指定",
-    "launcher: {processes: 99}\n": "launcher.processes: 1以上64以下の整数",
+    "lora_configurations: [{r: 4, target_modules: q, dropout: 1}]\n": "0.0以上の、1.0未満の数を",
+    "learning_rate: 1.0e-4\nlauncher: {processes: 99}\n": "launcher.processes: 1以上64以下の整数",
     "search: {trials: 1}\nlearning_rates: search\n": "search.trials: 3以上2,147,483,647以下",
 }
 
@@ -279,7 +279,7 @@ def test_the_launcher_raises_what_the_worker_told(
 
 def test_a_node_of_a_cluster_tells_both(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(on_node._ANSWERS, "check", refuse)
-    told = on_node.answer({"do": "check", "folder": "", "variables": {}, "threads": 1})
+    told = on_node.answer({"do": "check", "folder": "absent", "variables": {}, "threads": 1})
     assert on_node.refusal_of(told) == ("en", "日")
     node = Node("1", "one", 1, 1, 0)
     with pytest.raises(UserError, match=r"^en$") as caught:
