@@ -14,6 +14,7 @@ from lora_efficiency_benchmark.estimate.map.values import (
     Setting,
 )
 from lora_efficiency_benchmark.estimate.recording import EXPONENTS
+from lora_efficiency_benchmark.language import Statement
 from lora_efficiency_benchmark.measure.allocations import CATEGORIES
 from lora_efficiency_benchmark.methods import parse_method
 from lora_efficiency_benchmark.units import GIB
@@ -69,7 +70,7 @@ def made_map(model: str = "made-by-hand", max_length: int = 4096) -> ModelMap:
     for method, setting in [(0, settings[0]), (1, settings[0]), (0, settings[1])]:
         pieces = tuple(made_piece(b, method == 0, max_length) for b in ((2, 32), (1, 1)))
         entries[method, setting] = Entry(method, setting, pieces, reserved, (check,))
-    left = LeftOut(1, settings[1], "the step <b>cannot</b> be traced")
+    left = LeftOut(1, settings[1], Statement("the step <b>cannot</b> be traced", "追跡できません"))
     trainable = ((6_000_000, 0), (0, 10_000))
     return ModelMap(request, trainable, 6_000_000, entries, (left,))
 

@@ -182,7 +182,7 @@ def test_a_combination_that_cannot_be_recorded_is_left_out(
     other = parse_method("lora:r=4,targets=o_proj")
     request = Request(**{**vars(tiny.request), "methods": (*tiny.request.methods, other)})
     found = map_model(request)
-    assert [(entry.method, entry.reason) for entry in found.left_out] == [(2, "no polynomial")]
+    assert [(entry.method, entry.reason.en) for entry in found.left_out] == [(2, "no polynomial")]
     monkeypatch.setattr(flow, "_record", lambda *_: record(request, 0, 2, None))
     with pytest.raises(ConfigError, match=r"no map of two arms can be made \(no polynomial\)"):
         map_model(request)

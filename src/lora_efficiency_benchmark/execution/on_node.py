@@ -47,7 +47,7 @@ Outcome = Answer | Lost
 
 def refusal_of(answer: Answer) -> Statement | None:
     """Why a request was not done, whoever can mend it; None where it was."""
-    en = answer.get(REFUSED) or answer.get(FAILED)
+    en: str | None = answer.get(REFUSED) or answer.get(FAILED)
     return None if en is None else Statement(en, answer.get(JAPANESE, en))
 
 

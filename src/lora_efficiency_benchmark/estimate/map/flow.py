@@ -95,7 +95,7 @@ def _tasks(request: Request) -> list[Task]:
     return [(request, number, *pair) for number, pair in enumerate(pairs)]
 
 
-def _results(tasks: Sequence[Task], jobs: int) -> Iterator[Entry | str]:
+def _results(tasks: Sequence[Task], jobs: int) -> Iterator[Entry | Statement]:
     """One for each task, in order, as they come."""
     jobs = min(jobs, len(tasks) // _TASKS_A_PROCESS)
     if jobs < 2:
