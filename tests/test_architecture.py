@@ -19,7 +19,7 @@ ROW_NAMES = [
     "yaml_io adapters claims config presets architectures gpus methods tracking launching "
     "trainer_args stored_config",
     "plan forecast",
-    "results record_shape store search",
+    "results record_shape estimates_shape store search",
     "dataset models model_cache precision collate bf16_matmul training evaluation measure cell "
     "preflight inprocess doctor execution estimate structure counting foresight claim_scale "
     "importing adapter_modules probes samples hub starting ranks",

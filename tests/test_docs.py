@@ -195,7 +195,7 @@ def test_devices_that_are_named_are_known(page: Page) -> None:
         words = [word for part in words_of(command) for word in part]
         for option, value in pairwise(words):
             if option in ("--gpu", "--max-memory") and "NAME" not in value:
-                refusals = (f"{option} {value}: {word}" for word in ("unknown", "知らない"))
+                refusals = (f"{option} {value}: {word}" for word in ("unknown", "不明な"))
                 assert any(refusal in shown for refusal in refusals) or parse_gpu(value)
 
 

@@ -184,7 +184,7 @@ def test_a_language_that_there_is_not_is_told_in_that_of_the_locale(
 
 
 CONFIGURATIONS = {
-    "colour: red\n": "知らないキー 'colour' があります",
+    "colour: red\n": "不明なキー 'colour' があります",
     "training_step: 3\n": "'training_steps' のことですか",
     "seeds: 0\n": "seeds: 1以上2,147,483,647以下の整数を指定してください (現在の値: 0)",
     "a: 1\na: 2\n": "2行目が通常の YAML ではありません: キー 'a' が2回あります",

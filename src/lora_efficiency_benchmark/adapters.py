@@ -86,7 +86,7 @@ def parse_adapter(raw: object, where: str = "lora_configurations[0]") -> Adapter
     if unknown:
         raise ConfigError(
             f"{where}: unknown key {shown(unknown[0])}; known keys: {sorted(_KEYS)}",
-            f"{where}: 知らないキー {shown(unknown[0])} があります。使えるキー: {sorted(_KEYS)}",
+            f"{where}: 不明なキー {shown(unknown[0])} があります。使えるキー: {sorted(_KEYS)}",
         )
     r = raw.get("r")
     if isinstance(r, bool) or not isinstance(r, int) or not 1 <= r <= MAX_RANK:

@@ -68,7 +68,7 @@ def _parse(entry: Any, path: Path, index: int) -> Claim:
         key, names = shown(unknown[0]), ", ".join(known)
         raise ConfigError(
             f"{where}: unknown key {key}; known keys: {names}",
-            f"{where}: 知らないキー {key} があります。使えるキー: {names}",
+            f"{where}: 不明なキー {key} があります。使えるキー: {names}",
         )
     missing = [key for key, needed in known.items() if needed and key not in entry]
     if missing:
@@ -105,7 +105,7 @@ def _parse(entry: Any, path: Path, index: int) -> Claim:
     if claim.metric not in METRICS:
         raise ConfigError(
             f"{where}: unknown metric {shown(claim.metric)}; known: {METRICS}",
-            f"{where}: 知らない指標 {shown(claim.metric)} です。使える指標: {METRICS}",
+            f"{where}: 不明な指標 {shown(claim.metric)} です。使える指標: {METRICS}",
         )
     if claim.comparison not in ("same-model", "cross-model"):
         raise ConfigError(

@@ -295,7 +295,7 @@ def _unknown(where: str, key: object, known: Sequence[str]) -> ConfigError:
     hint_ja = f"{close[0]!r} のことですか" if close else f"使えるキー: {keys}"
     return ConfigError(
         f"{where}: unknown key {name}; {hint}",
-        f"{where}: 知らないキー {name} があります。{hint_ja}",
+        f"{where}: 不明なキー {name} があります。{hint_ja}",
     )
 
 

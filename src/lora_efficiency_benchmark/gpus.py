@@ -134,7 +134,7 @@ def _suggest(text: str) -> Statement:
         names = list(dict.fromkeys(close))
         return Statement(
             f"unknown GPU; did you mean {' or '.join(names)}?",
-            f"知らない GPU です。{' か '.join(names)} のことですか",
+            f"不明な GPU です。{' か '.join(names)} のことですか",
         )
     known = ", ".join(load_gpus())
-    return Statement(f"unknown GPU; known: {known}", f"知らない GPU です。使える名前: {known}")
+    return Statement(f"unknown GPU; known: {known}", f"不明な GPU です。使える名前: {known}")

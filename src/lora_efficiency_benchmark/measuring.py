@@ -13,12 +13,13 @@ from typing import Any, Protocol
 
 from .config import LoRABenchmarkConfig
 from .errors import LoraBenchError
+from .estimates_shape import ESTIMATES_SCHEMA
 from .execution.executors import Launcher
 from .plan import Cell
 from .report.live import LiveReport
 from .results import OK, CellRecord
 from .search import is_conclusive, next_trials, planned_records, remaining_cells
-from .store import ESTIMATES, ESTIMATES_SCHEMA, Store
+from .store import ESTIMATES, Store
 from .units import to_gib
 
 _OTHER_TEXTS = "other-texts"  # ends the name of a record that was set aside

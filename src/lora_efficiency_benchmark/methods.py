@@ -133,7 +133,7 @@ def _parse_lora(rest: str, text: str) -> AdapterSettings:
         if key not in _READERS:
             raise ConfigError(
                 f"{where}: unknown key {shown(key)}; known keys: {', '.join(_READERS)}",
-                f"{where}: 知らないキー {shown(key)} があります。使えるキー: {', '.join(_READERS)}",
+                f"{where}: 不明なキー {shown(key)} があります。使えるキー: {', '.join(_READERS)}",
             )
         name, read = _READERS[key]
         if not sign or name in raw:

@@ -167,7 +167,7 @@ class CellRecord:
         if record.status not in (OK, FAILED, SKIPPED):
             raise StoreError(
                 f"{where}: unknown status {shown(record.status)}; not a cell record",
-                f"{where}: 知らない状態 {shown(record.status)} です。セルの記録ではありません",
+                f"{where}: 不明な状態 {shown(record.status)} です。セルの記録ではありません",
             )
         if problem:
             raise StoreError(

@@ -16,29 +16,24 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from .errors import StoreError, first_line
+from .estimates_shape import estimates_problem
 from .language import Statement
 from .plain_text import spreadsheet_text
-from .plan import AS_PRACTISED, CONTROLLED
 from .results import OK, CellRecord, LoRAEfficiencyResult, decode_object, encode_non_finite
 from .units import MIB
 
-ESTIMATES, ESTIMATES_SCHEMA = "estimates.json", 1
+ESTIMATES = "estimates.json"
 MAX_FILE_BYTES = 64 * MIB
 _CELL_ID = re.compile(r"[A-Za-z0-9-]+")  # a file name, and nothing else
 _LEFTOVER = re.compile(r"\..+\.\d+\.tmp")  # of a write that a crash cut short
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_COUNT = Statement("a whole number of at least 1", "1以上の整数")
-_WORDS = {
-    "comparison": ("same-model", "cross-model"),
-    "reading": (CONTROLLED, AS_PRACTISED),
-}
 
 
 class Store:
@@ -202,7 +197,7 @@ class Store:
                 f"{path}: cannot be read ({first_line(error)}); {advice.en}",
                 f"{path}: 読めません ({first_line(error)})。{advice.ja}",
             ) from None
-        problem = _estimates_problem(values)
+        problem = estimates_problem(values)
         if problem:
             raise StoreError(
                 f"{path}: {problem.en}; {advice.en}", f"{path}: {problem.ja}。{advice.ja}"
@@ -353,82 +348,6 @@ def _read_json(path: Path) -> Any:
 
 def _to_json(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
-
-
-def _estimates_problem(values: Any) -> Statement | None:
-    """What is wrong with the content of estimates.json, in a few words."""
-    if not isinstance(values, Mapping) or not isinstance(values.get("entries"), list):
-        return Statement("not a file of estimates", "推定値のファイルではありません")
-    if values.get("schema") != ESTIMATES_SCHEMA:
-        schema = values.get("schema")
-        return Statement(
-            f"schema {schema!r}, this program reads {ESTIMATES_SCHEMA}",
-            f"schema が {schema!r} で、このプログラムが読むのは {ESTIMATES_SCHEMA} です",
-        )
-    found = ((i, _entry_problem(entry)) for i, entry in enumerate(values["entries"]))
-    first = next(((i, problem) for i, problem in found if problem), None)
-    return first and Statement(*(f"entries[{first[0]}]: {text}" for text in first[1]))
-
-
-def _entry_problem(entry: Any) -> Statement | None:
-    if not isinstance(entry, Mapping):
-        return Statement("must be a mapping", "マッピングではありません")
-    for name, allowed in _WORDS.items():
-        if entry.get(name) not in allowed:
-            words, words_ja = " or ".join(allowed), " か ".join(allowed)
-            return _must_be(name, words, f" {words_ja} ", entry.get(name))
-    for name in ("model", "base_model", "configuration"):
-        if not isinstance(entry.get(name), str) or not entry[name]:
-            return _must_be(name, "a text", "文字列", entry.get(name))
-    for name in ("batch_size", "seq_len"):
-        if not _counts(entry.get(name), least=1):
-            return _must_be(name, *_COUNT, entry.get(name))
-    if entry.get("skipped") is not None and not isinstance(entry["skipped"], str):
-        return Statement(
-            "skipped must be null or the reason", "skipped は null か理由でなければなりません"
-        )
-    problems = (_side_problem(entry, side) for side in ("full", "lora"))
-    return next((problem for problem in problems if problem), None)
-
-
-def _side_problem(entry: Mapping[str, Any], side: str) -> Statement | None:
-    estimate = entry.get(side)
-    if estimate is None:
-        missing = Statement(
-            f"{side} is missing, and no reason in skipped", f"{side} も skipped の理由もありません"
-        )
-        return None if entry.get("skipped") else missing
-    if not isinstance(estimate, Mapping):
-        return Statement(f"{side} must be an estimate", f"{side} が推定値ではありません")
-    if "untraceable" in estimate:
-        reason = estimate["untraceable"]
-        known = isinstance(reason, str) and reason
-        return None if known else _must_be(f"{side}.untraceable", "the reason", "理由", reason)
-    for name in ("trainable_parameters", "peak_allocated_bytes"):
-        if not _counts(estimate.get(name), least=1):
-            return _must_be(f"{side}.{name}", *_COUNT, estimate.get(name))
-    parts = estimate.get("breakdown", {})
-    if not isinstance(parts, Mapping):
-        return Statement(
-            f"{side}.breakdown must be a mapping", f"{side}.breakdown がマッピングではありません"
-        )
-    wrong = next((name for name, value in parts.items() if not _counts(value)), None)
-    if wrong is None:
-        return None
-    place = f"{side}.breakdown.{wrong}"
-    return Statement(f"{place} must be bytes", f"{place} はバイト数でなければなりません")
-
-
-def _must_be(place: str, rule: str, rule_ja: str, value: Any) -> Statement:
-    return Statement(
-        f"{place} must be {rule}, got {value!r}",
-        f"{place} は{rule_ja}でなければなりません (現在の値: {value!r})",
-    )
-
-
-def _counts(value: Any, least: int = 0) -> bool:
-    """A number of things or bytes; no float, and nothing that a float could not hold."""
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 1 << 63
 
 
 def ok_records(records: Iterable[CellRecord]) -> list[CellRecord]:

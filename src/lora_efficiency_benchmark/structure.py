@@ -191,7 +191,7 @@ def _peft_config(model: Any, raw: dict[str, Any]) -> Any:
         known = ", ".join(sorted(str(key.value) for key in PEFT_TYPE_TO_CONFIG_MAPPING))
         raise ConfigError(
             f"adapter_config.json: unknown peft_type {kind!r}; known: {known}",
-            f"adapter_config.json: 知らない peft_type {kind!r} です。使えるもの: {known}",
+            f"adapter_config.json: 不明な peft_type {kind!r} です。使えるもの: {known}",
         )
     if task != "CAUSAL_LM":
         raise ConfigError(
