@@ -233,6 +233,9 @@ def test_a_bad_record_is_told_in_japanese_with_its_field(
     assert call(monkeypatch, "analyze", tmp_path, "--lang", "ja") == 1
     line = capsys.readouterr().err
     assert "(seconds.train は数でなければなりません (現在の値: 'long'))。別の場所へ移すか" in line
+    assert call(monkeypatch, "analyze", tmp_path, "--lang", "en") == 1
+    line = capsys.readouterr().err
+    assert "not a cell record (seconds.train must be a number, got 'long'); move it away" in line
 
 
 def _locale(monkeypatch: pytest.MonkeyPatch, locale: dict[str, str]) -> None:

@@ -134,7 +134,10 @@ class CellRecord:
         try:
             return cls.from_decoded(decode_non_finite(values), where)
         except (TypeError, ValueError) as error:
-            raise StoreError(f"{where}: not a cell record ({error})") from None
+            raise StoreError(
+                f"{where}: not a cell record ({error})",
+                f"{where}: セルの記録ではありません ({error})",
+            ) from None
 
     @classmethod
     def from_decoded(cls, values: dict[str, Any], where: str = "record") -> CellRecord:
@@ -171,7 +174,7 @@ class CellRecord:
             )
         if problem:
             raise StoreError(
-                f"{where}: not a cell record ({problem})",
+                f"{where}: not a cell record ({problem.en})",
                 f"{where}: セルの記録ではありません ({problem.ja})",
             )
         if values.get("cell_id", found) != found:
