@@ -73,7 +73,7 @@ def family(pid: int) -> list[psutil.Process]:
 
 
 def kill_all(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """The power cut: the run and its children end at one moment, none can react to another's end."""
+    """The power cut: the run and its children end at one moment, before one can react."""
     killed = family(process.pid)
     for sign in (signal.SIGSTOP, signal.SIGKILL):
         for one in killed:
