@@ -95,5 +95,5 @@ def test_commands_work_elsewhere(installed: Callable[..., str], tmp_path: Path) 
     copy = shutil.copytree(stored, tmp_path / "stored")
     page = copy / "report.html"
     page.unlink(missing_ok=True)
-    installed("lora-bench", "report", str(copy))
+    installed("lora-bench", "report", str(copy), "-o", str(page))
     assert page.stat().st_size > 100_000
