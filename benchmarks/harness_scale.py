@@ -50,7 +50,8 @@ def main() -> None:
     for row in rows:
         print(
             f"{row['cells']:,} cells: lora-bench plan --no-estimates "
-            f"{row['plan_seconds']:.2f} s; scheduling {1e3 * row['cell_seconds']:.1f} ms a cell (first tenth "
+            f"{row['plan_seconds']:.2f} s; scheduling "
+            f"{1e3 * row['cell_seconds']:.1f} ms a cell (first tenth "
             f"{1e3 * row['first_seconds']:.1f}, last tenth {1e3 * row['last_seconds']:.1f}); "
             f"peak memory {row['peak_mib']:.0f} MiB"
         )
