@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: bench test test-all check setup gpu-check clean
+.PHONY: bench test test-all check audit setup gpu-check clean
 
 bench: setup  ## set-up, then the quick benchmark on the default model
 	$(BIN)/lora-bench run --preset quick
@@ -17,6 +17,12 @@ check: setup  ## format, lint, strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+audit: setup  ## known vulnerabilities of the installed packages; asks a public service
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/python -m pip freeze --exclude-editable > .venv/audited.txt
+	$(BIN)/pip-audit --no-deps --disable-pip -r .venv/audited.txt \
+	  || (echo "audit: not clean, or the service was not reached: see the lines above"; exit 1)
 
 gpu-check: setup  ## the quick benchmark on a CUDA or ROCm device, twice; writes benchmarks/results
 	$(BIN)/python benchmarks/gpu_check.py
