@@ -3,7 +3,7 @@
 python benchmarks/harness_scale.py --cells 1000 10000
 
 A launcher that answers at once stands for the processes; plan, scheduling loop, store and log are
-the real ones. Planning is without estimates of memory, which cost a trace for each arm. The
+the real ones. Plans this long are without estimates of memory, a trace for each arm. The
 records are invented and valid, with 200 held-out texts each as real ones have; only time and
 memory mean anything here. Each size runs in a process of its own.
 """
@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from lora_efficiency_benchmark.cli.plan import MANY_CELLS
 from lora_efficiency_benchmark.config import LoRABenchmarkConfig
 from lora_efficiency_benchmark.execution.executors import EstimateOf, EventHook
 from lora_efficiency_benchmark.measuring import Measurement, Unwatched
@@ -49,7 +50,7 @@ def main() -> None:
     rows = [_measured(count, arguments.documents) for count in arguments.cells]
     for row in rows:
         print(
-            f"{row['cells']:,} cells: lora-bench plan --no-estimates "
+            f"{row['cells']:,} cells: lora-bench plan "
             f"{row['plan_seconds']:.2f} s; scheduling "
             f"{1e3 * row['cell_seconds']:.1f} ms a cell (first tenth "
             f"{1e3 * row['first_seconds']:.1f}, last tenth {1e3 * row['last_seconds']:.1f}); "
@@ -141,7 +142,8 @@ def measure(cells: int, documents: int) -> dict[str, float]:
         file = folder / "config.yaml"
         file.write_text(config.to_yaml(), encoding="utf-8")
         command = [sys.executable, "-m", "lora_efficiency_benchmark.cli", "plan", str(file)]
-        command.append("--no-estimates")  # those are traced once an arm, whatever its cells
+        if len(expand(config)) <= MANY_CELLS:  # more are listed without estimates anyway
+            command.append("--no-estimates")
         started = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         plan_seconds = time.perf_counter() - started

@@ -222,6 +222,13 @@ def test_report_in_both_formats(stored: Path, tmp_path: Path) -> None:
     assert call("report", str(stored), "-o", "/no/such/folder/x.html").returncode == 1
 
 
+def test_a_plan_of_very_many_cells_estimates_nothing_unasked() -> None:
+    done = call("plan", "--preset", "quick", "--set", "seeds=300", "--lang", "en")
+    assert done.returncode == 0
+    assert "more than 1,000 cells: memory is not estimated" in done.stderr
+    assert "estimated" not in done.stdout
+
+
 def test_plan_json_lists_every_cell() -> None:
     one = "lora_configurations=[{r: 8, target_modules: [q_proj]}]"
     done = call("plan", "--preset", "paper-r5", "--json", "--set", one)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ..plan import Cell
 
 
+MANY_CELLS = 1000  # memory is traced once an arm, which takes seconds each
+
+
 @dataclass(frozen=True)
 class _Line:
     """One line of the plan: a cell, or the trials of one arm."""
@@ -36,12 +39,13 @@ def plan(
     preset: Preset = None,
     settings: Settings = None,
     estimates: Annotated[
-        bool,
+        bool | None,
         typer.Option(
             "--estimates/--no-estimates",
-            help="Estimate memory; without it the list is there at once, and torch is not needed",
+            help="Estimate memory; without it the list is there at once, and torch is not needed. "
+            f"Default: up to {MANY_CELLS:,} cells",
         ),
-    ] = True,
+    ] = None,
     as_json: Json = False,
     lang: Lang = None,
 ) -> None:
@@ -62,7 +66,15 @@ def plan(
     load_claims(asked.claims)
     cells = remaining_cells(asked, [])
     seconds = [forecast_seconds(cell) for cell in cells]
-    peaks = _estimated_peaks(cells, language) if estimates else [None] * len(cells)
+    if estimates is None and len(cells) > MANY_CELLS:
+        say(
+            language,
+            f"{MANY_CELLS:,} セルを超えるため、メモリは推定していません。--estimates で推定します",
+            f"more than {MANY_CELLS:,} cells: memory is not estimated; --estimates does it",
+        )
+        estimates = False
+    wanted = estimates is None or estimates
+    peaks = _estimated_peaks(cells, language) if wanted else [None] * len(cells)
     if as_json:
         rows = [
             {"id": cell.id, "label": cell.label, "processes": cell.processes, **cell.to_dict(),
