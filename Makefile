@@ -21,8 +21,8 @@ check: setup  ## format, lint, strict types
 audit: setup  ## known vulnerabilities of the installed packages; asks a public service
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
 	$(BIN)/python -m pip freeze --exclude-editable > .venv/audited.txt
-	$(BIN)/pip-audit --no-deps --disable-pip -r .venv/audited.txt \
-	  || (echo "audit: not clean, or the service was not reached: see the lines above"; exit 1)
+	$(BIN)/pip-audit --strict --no-deps --disable-pip -r .venv/audited.txt \
+	  || (echo "audit: not clean, or not every package could be asked about: see the lines above"; exit 1)
 
 gpu-check: setup  ## the quick benchmark on a CUDA or ROCm device, twice; writes benchmarks/results
 	$(BIN)/python benchmarks/gpu_check.py
