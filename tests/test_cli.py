@@ -222,6 +222,20 @@ def test_report_in_both_formats(stored: Path, tmp_path: Path) -> None:
     assert call("report", str(stored), "-o", "/no/such/folder/x.html").returncode == 1
 
 
+@pytest.mark.parametrize(
+    ("settings", "total"),
+    [
+        ("learning_rate=2.0e-4", "66 cells, about"),
+        ("learning_rate=null", "up to 65 cells, about"),  # that of full is not known yet
+    ],
+)
+def test_a_plan_counts_the_trials_at_the_shared_rate(settings: str, total: str) -> None:
+    done = call("plan", "--preset", "fair", "--no-estimates", "--lang", "en", "--set", settings)
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith(total)
+    assert "shared rate" in done.stdout
+
+
 def test_plan_json_lists_every_cell() -> None:
     one = "lora_configurations=[{r: 8, target_modules: [q_proj]}]"
     done = call("plan", "--preset", "paper-r5", "--json", "--set", one)
