@@ -188,7 +188,8 @@ def test_nodes_are_of_one_kind_where_their_records_are_judged_together() -> None
 def test_the_kind_is_that_of_earlier_records_then_a_gpu_then_the_most_slots() -> None:
     many = NodeKind("Many CPU", False, (NODE, replace(NODE, id="b")))
     kinds = [CPU_KIND, many, GPU_KIND]
-    assert choose_kind(kinds, before="Example CPU") is CPU_KIND
+    (known,) = kinds_of([(NODE, environment())])
+    assert choose_kind([*kinds, known], before=known.key) is known
     assert choose_kind(kinds) is GPU_KIND
     assert choose_kind([CPU_KIND, many]) is many
     assert choose_kind([many, CPU_KIND]) is many
@@ -225,9 +226,37 @@ def test_a_gpu_that_the_cells_will_not_use_does_not_divide_the_cores() -> None:
     assert told["environment"]["threads"] == 32
 
 
-def test_a_folder_of_another_device_is_told() -> None:
-    _, told = choose_nodes({"a1": NODE}, {"a1": {"facts": facts()}}, "Old CPU")
-    assert any("Old CPU" in note for note in told["notes"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"device": {"type": "cpu", "name": "Old CPU"}},
+        {"packages": {"torch": "0.1"}},
+        {"threads": 2},
+        {"allocator": {"MALLOC_TOP_PAD_": "1"}},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_a_folder_goes_on_on_nodes_of_its_kind_and_else_it_is_told(fields: dict[str, Any]) -> None:
+    cell = next(iter(CELLS.values()))
+    around = environment(**{"threads": NODE.cores, **fields})
+    outline = CellRecord(cell, OK, NOW, NOW, environment=around).outline()
+    before = choice._most_used_environment([outline])
+    here = facts(threads=NODE.cores)
+    _, told = choose_nodes({"a1": NODE}, {"a1": {"facts": here}}, before)
+    (note,) = told["notes"]
+    assert note.startswith(f"the records in the folder come from {around['device']['name']} with ")
+    assert "not judged together" in note
+
+    nodes = {"a1": NODE, "d4": replace(NODE, id="d4", cpus=around["threads"])}
+    both: dict[str, Outcome] = {
+        "a1": {"facts": here},
+        "d4": {"facts": {**here, "environment": around}},
+    }
+    nodes["e5"] = replace(NODE, id="e5")  # more room, but of the other kind
+    both["e5"] = both["a1"]
+    chosen, told = choose_nodes(nodes, both, before)
+    assert [node.id for node in chosen.nodes] == ["d4"]
+    assert not any("records in the folder" in note for note in told["notes"])
 
 
 # ---- the check of every node --------------------------------------------------------------------

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..plan import Cell
+from ..results import EnvironmentKey, environment_key
 from ..units import GIB
 
 SHARED_CELLS = 4  # cells that are not timed, side by side on the cores of one node
@@ -50,6 +51,7 @@ class NodeKind:
     device: str
     accelerator: bool
     nodes: tuple[Node, ...]
+    key: EnvironmentKey | None = None  # that of the records it will make
 
     @property
     def cores(self) -> int:
@@ -78,28 +80,26 @@ class Demand:
 
 def kinds_of(checked: Sequence[tuple[Node, Mapping[str, Any]]]) -> list[NodeKind]:
     """Nodes sorted by kind, from the ``environment`` blocks that they sent."""
-    groups: dict[tuple[Any, ...], list[Node]] = {}
+    groups: dict[tuple[bool, Any], list[Node]] = {}
     for node, environment in checked:
-        device = environment["device"]
-        key = (
-            str(device["name"]),
-            device["type"] != "cpu",
-            node.cores,
-            tuple(sorted((environment.get("packages") or {}).items())),
-            tuple(sorted((environment.get("allocator") or {}).items())),
-        )
-        groups.setdefault(key, []).append(node)
-    return [NodeKind(key[0], key[1], tuple(nodes)) for key, nodes in groups.items()]
+        key = environment_key({**environment, "threads": node.cores})
+        accelerator = environment["device"]["type"] != "cpu"
+        groups.setdefault((accelerator, key), []).append(node)
+    return [
+        NodeKind(key[0], accelerator, tuple(nodes), key)
+        for (accelerator, key), nodes in groups.items()
+    ]
 
 
-def choose_kind(kinds: Sequence[NodeKind], before: str | None = None) -> NodeKind:
-    """The kind all cells run on: the device of earlier records, a GPU, the most slots.
+def choose_kind(kinds: Sequence[NodeKind], before: EnvironmentKey | None = None) -> NodeKind:
+    """The kind all cells run on: that of earlier records, one with a GPU, the most slots.
 
-    ``before`` is the device that the folder's records come from.
+    ``before`` is the environment that the folder's records come from.
     """
 
     def rank(kind: NodeKind) -> tuple[Any, ...]:
-        return (kind.device == before, kind.accelerator, kind.slots, kind.cores, kind.device)
+        known = before is not None and kind.key == before
+        return (known, kind.accelerator, kind.slots, kind.cores, kind.device)
 
     return max(kinds, key=rank)
 

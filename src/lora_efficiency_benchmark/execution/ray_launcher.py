@@ -16,7 +16,7 @@ from ..config import LoRABenchmarkConfig
 from ..errors import ConfigError, LoraBenchError, WorkerDied
 from ..measure.environment import ALLOCATOR_VARIABLES
 from ..plan import Cell
-from ..results import CellRecord
+from ..results import CellRecord, EnvironmentKey
 from ..tracking import Tracking
 from .executors import EstimateOf, EventHook
 from .node_check import choose_nodes, local_paths
@@ -63,7 +63,7 @@ class RayLauncher:
     """Runs cells on the nodes of one kind, as many at a time as the cluster has room for.
 
     ``with RayLauncher("auto") as launcher:`` before cells run, ``preflight`` looks at every node
-    and chooses the kind. ``device_before`` is the device that the folder's records come from.
+    and chooses the kind. ``before`` is the environment that the folder's records come from.
     """
 
     def __init__(
@@ -71,12 +71,12 @@ class RayLauncher:
         address: str | None = None,
         time_limit_seconds: float | None = None,
         tracking: Tracking | None = None,
-        device_before: str | None = None,
+        before: EnvironmentKey | None = None,
         engine: Engine | None = None,
     ) -> None:
         self._engine = engine or RayEngine(address)
         self._limit, self._tracking = time_limit_seconds, tracking
-        self._before = device_before
+        self._before = before
         self._joined = False
         self._kind: NodeKind | None = None
         self._given: set[str] = set()
