@@ -475,6 +475,30 @@ def test_the_trials_of_a_round_run_side_by_side_and_rounds_follow_each_other(
 
 
 @pytest.mark.usefixtures("close_log")
+def test_no_report_is_written_while_cells_are_in_flight(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = make_config(
+        lora_configurations=ONE_ADAPTER, learning_rates="search", output_dir=str(tmp_path),
+        search={"trials": 3, "steps": 2, "validation_size": 5},
+    )  # fmt: skip
+    cluster, seen = FakeCluster(), list[int]()
+
+    class Live:
+        def __init__(self, write: Callable[[], Any]) -> None:
+            pass
+
+        def cell_ended(self, record: CellRecord) -> None:
+            seen.append(len(cluster._waiting))
+
+    monkeypatch.setattr(benchmark, "LiveReport", Live)
+    monkeypatch.setattr(LoRAEfficiencyBenchmark, "finish", lambda self, language: None)
+    on_cluster(monkeypatch, cluster, config).run(executor="ray")
+    assert seen == [0] * len(seen)
+    assert 3 < len(seen) < len(cluster.given()), "between the rounds of a search"
+
+
+@pytest.mark.usefixtures("close_log")
 def test_interrupted_runs_end_what_is_in_flight(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -578,6 +602,8 @@ def test_a_child_on_a_node_inherits_what_the_caller_has(
     monkeypatch.setattr(on_node, "LocalLauncher", LauncherOnNode)
     monkeypatch.setattr(on_node.platform, "node", lambda: "node-7")
     monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    monkeypatch.setenv("OMP_PROC_BIND", "true")
+    monkeypatch.setenv("OMP_PLACES", "cores")
     monkeypatch.setenv("HIP_VISIBLE_DEVICES", "3")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     before, folder = dict(os.environ), os.getcwd()
@@ -598,6 +624,7 @@ def test_a_child_on_a_node_inherits_what_the_caller_has(
         "CUDA_VISIBLE_DEVICES": "3",
     }.items():
         assert seen["environment"][name] == value
+    assert not {"OMP_PROC_BIND", "OMP_PLACES"} & seen["environment"].keys()
     assert (dict(os.environ), os.getcwd()) == (before, folder)
 
 

@@ -99,7 +99,10 @@ class Measurement:
         def estimate_of(cell: Cell) -> dict[str, Any] | None:
             return estimates.get(_without_rate(cell))
 
+        in_flight = set()
+
         def begin(cell: Cell) -> None:
+            in_flight.add(cell.id)
             self.watch.cell_started(cell)
             estimate = estimate_of(cell)
             if estimate and estimate.get("fits") is False:
@@ -111,7 +114,9 @@ class Measurement:
                 self.store.write_record(record)
                 self._log_record(record)
                 self.watch.cell_ended(record)
-                self.live.cell_ended(record)  # on one machine between cells: nothing is being timed
+                in_flight.discard(record.cell_id)
+                if not in_flight:  # the report is made on this machine, which a cluster may time on
+                    self.live.cell_ended(record)
 
     def _rounds(self) -> Iterator[list[Cell]]:
         """What is missing, in order, as lists of cells that do not depend on each other.

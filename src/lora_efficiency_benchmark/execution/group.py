@@ -31,7 +31,7 @@ from ..launching import accelerate_settings
 from ..results import FAILED
 from ..yaml_io import dump_yaml
 from .endings import LAST, death, failure, keep_lines, kill_group, oom_kills, out_of_time
-from .executors import EventHook
+from .executors import PINNING, EventHook
 
 REQUEST, ALIVE, ACCELERATE = "request.json", "alive", "accelerate.yaml"
 _RANK_MODULE = "lora_efficiency_benchmark.execution.rank"
@@ -42,8 +42,6 @@ _EXIT_CODE = re.compile(r"exitcode\s*:\s*(-?\d+)")  # in the summary that the la
 _SAID = re.compile(r"\b\w*(?:Error|Exception): \S")  # the last line of a traceback
 # Settings of accelerate in the caller's environment would be mixed into those of the cell.
 _FOREIGN = ("ACCELERATE_", "FSDP_", "PARALLELISM_CONFIG_", "MEGATRON_LM_", "TORCHELASTIC_")
-# Each rank would tie its threads to the same first cores.
-_PINNING = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
 
 
 def events_file(folder: Path, rank: int) -> Path:
@@ -70,7 +68,7 @@ def launch_command(folder: Path, processes: int, threads: int) -> list[str]:
 
 def launch_environment(given: Mapping[str, str]) -> dict[str, str]:
     """The caller's variables without another launch's, and traffic on this machine only."""
-    kept = {k: v for k, v in given.items() if not k.startswith(_FOREIGN) and k not in _PINNING}
+    kept = {k: v for k, v in given.items() if not k.startswith(_FOREIGN) and k not in PINNING}
     loopback = "lo0" if sys.platform == "darwin" else "lo"
     here = {"GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": loopback}
     return {**here, **kept, "PYTHONSAFEPATH": "1"}

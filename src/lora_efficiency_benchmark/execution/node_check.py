@@ -67,8 +67,8 @@ def choose_nodes(
     notes += [_other_kind(kind) for kind in kinds if kind is not chosen]
     if before is not None and before != chosen.key:
         notes.append(
-            f"the records in the folder come from {before[0]} with {before[2]} threads, and no node "
-            "has the same device, packages, cores and allocator settings; they are not judged "
+            f"the records in the folder come from {before[0]} with {before[2]} threads, and no "
+            "node has the same device, packages, cores and allocator settings; they are not judged "
             "together with new ones"
         )
     names = sorted(node.name for node in chosen.nodes)

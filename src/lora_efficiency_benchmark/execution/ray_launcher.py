@@ -2,7 +2,8 @@
 
 Ray places cells and tries again after a lost node; here it is decided what a cell reserves, on
 which nodes it may run, and what one that gave no answer leaves behind. A cell is handed over once,
-and no event travels while it runs: a node that is timed has nothing else to do.
+no event travels while it runs, and the caller makes no report while any is in flight: a node that
+is timed has nothing else to do.
 """
 
 from __future__ import annotations
