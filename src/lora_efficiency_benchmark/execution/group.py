@@ -67,7 +67,10 @@ def launch_command(folder: Path, processes: int, threads: int) -> list[str]:
 
 
 def launch_environment(given: Mapping[str, str]) -> dict[str, str]:
-    """The caller's variables without another launch's, and traffic on this machine only."""
+    """The caller's variables without another launch's; what ranks exchange stays on this machine.
+
+    The port where they find each other does not: torch binds it to every interface.
+    """
     kept = {k: v for k, v in given.items() if not k.startswith(_FOREIGN) and k not in PINNING}
     loopback = "lo0" if sys.platform == "darwin" else "lo"
     here = {"GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": loopback}
