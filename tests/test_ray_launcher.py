@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+import types
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +29,7 @@ from lora_efficiency_benchmark.execution.nodes import (
 from lora_efficiency_benchmark.execution.on_node import Lost, Outcome, Request
 from lora_efficiency_benchmark.execution.ray_engine import RayEngine
 from lora_efficiency_benchmark.execution.ray_launcher import RayLauncher
+from lora_efficiency_benchmark.measure.environment import ALLOCATOR_VARIABLES
 from lora_efficiency_benchmark.plan import Cell, expand
 from lora_efficiency_benchmark.results import OK, CellRecord
 from lora_efficiency_benchmark.search import found_rates
@@ -302,6 +305,21 @@ def test_a_node_without_cpus_is_not_asked_and_one_that_is_late_is_left_out(
         RayLauncher(engine=FakeCluster()).preflight(make_config())
 
 
+def test_the_check_of_a_late_node_does_not_go_on_beside_the_cells(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Late(FakeCluster):
+        def finished(self, timeout_seconds: float) -> list[tuple[str, Outcome]]:
+            return [] if [key for key, _ in self._waiting] == ["late"] else super().finished(0.0)
+
+    monkeypatch.setattr(ray_launcher, "_CHECK_SECONDS", 0.05)
+    cluster = Late([replace(NODE, id="late"), NODE])
+    launcher = prepared(cluster)
+    assert cluster._waiting == []
+    (record,) = run_each(launcher, [CELLS["train"]])
+    assert record.status == OK
+
+
 def test_a_node_that_is_lost_while_it_is_checked_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -574,6 +592,23 @@ def test_addresses_of_another_protocol_are_refused(monkeypatch: pytest.MonkeyPat
         RayEngine(None).open()
 
 
+def test_a_cell_that_ran_out_of_memory_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray reads it in the process that hands out the tasks, when it is joined."""
+    joined: list[dict[str, str]] = []
+    fake = types.ModuleType("ray")
+    vars(fake).update(
+        init=lambda **_: joined.append(dict(os.environ)),
+        remote=lambda function: function,
+        exceptions=types.SimpleNamespace(RayError=RuntimeError),
+    )
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    monkeypatch.setattr(ray_engine, "require_ray", lambda: None)
+    for name in ray_engine._SETTINGS:
+        monkeypatch.setenv(name, "-1")  # and is put back after the test
+    RayEngine("local").open()
+    assert [around["RAY_task_oom_retries"] for around in joined] == ["0"]
+
+
 # ---- on a node ----------------------------------------------------------------------------------
 
 
@@ -656,9 +691,11 @@ def test_a_node_says_which_path_it_does_not_see(tmp_path: Path) -> None:
 
 def test_keys_and_tokens_do_not_travel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "secret")
-    monkeypatch.setenv("HF_HOME", "/hub")
+    settings = {"HF_HOME": "/hub", **dict.fromkeys(ALLOCATOR_VARIABLES, "7")}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
     cluster = FakeCluster()
     prepared(cluster)
     (_, request, *_), *_ = cluster.started
-    assert request["variables"]["HF_HOME"] == "/hub"
+    assert settings.items() <= request["variables"].items()
     assert "secret" not in str(request)
