@@ -10,6 +10,7 @@ named pipe that the parent keeps open: when it closes, the parent is gone, and e
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -87,6 +88,7 @@ class RankGroup:
         accelerate: Mapping[str, Any] | None,
         environment: Mapping[str, str],
     ) -> None:
+        """Raises OSError where it cannot be started; then nothing is left behind."""
         self._folder = Path(tempfile.mkdtemp(prefix="lora-bench-"))
         self._tails = [_Tail(events_file(self._folder, rank)) for rank in range(processes)]
         self._processes: dict[int, psutil.Process | None] = {}  # by rank, once it has started
@@ -95,21 +97,25 @@ class RankGroup:
         self._record: dict[str, Any] | None = None
         self._last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._killed_before = oom_kills()
-        self._write(REQUEST, json.dumps(request))
-        self._write(ACCELERATE, dump_yaml(accelerate_settings(processes, accelerate)))
-        os.mkfifo(self._folder / ALIVE, 0o600)
-        self._alive = os.open(self._folder / ALIVE, os.O_RDWR)  # never waits for a reader
-        self._launcher = subprocess.Popen(
-            launch_command(self._folder, processes, int(request["threads"])),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            env=launch_environment(environment),
-            start_new_session=True,  # Ctrl-C reaches the parent only, which then ends the ranks
-        )
+        with contextlib.ExitStack() as undo:
+            undo.callback(shutil.rmtree, self._folder, ignore_errors=True)
+            self._write(REQUEST, json.dumps(request))
+            self._write(ACCELERATE, dump_yaml(accelerate_settings(processes, accelerate)))
+            os.mkfifo(self._folder / ALIVE, 0o600)
+            self._alive = os.open(self._folder / ALIVE, os.O_RDWR)  # never waits for a reader
+            undo.callback(os.close, self._alive)
+            self._launcher = subprocess.Popen(
+                launch_command(self._folder, processes, int(request["threads"])),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                env=launch_environment(environment),
+                start_new_session=True,  # Ctrl-C reaches the parent only, which then ends the ranks
+            )
+            undo.pop_all()  # from here on, ``close`` ends everything
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
 
