@@ -147,13 +147,24 @@ def test_memory_comes_from_the_estimate() -> None:
     assert on_gpu == int(1.2 * 2 * GIB) + GIB, "the host holds the weights, the GPU the peak"
 
 
-@pytest.mark.parametrize(
-    "estimate", [None, {"untraceable": "why"}, {"peak_allocated_bytes": 500 * GIB}]
-)
-def test_what_is_unknown_or_too_large_asks_for_a_whole_node_and_no_more(
-    estimate: dict[str, Any] | None,
-) -> None:
+def test_what_is_too_large_asks_for_a_whole_node_and_no_more() -> None:
+    estimate = {"peak_allocated_bytes": 500 * GIB}
     assert demand_of(CELLS["train"], estimate, CPU_KIND).memory_bytes == NODE.memory_bytes
+
+
+@pytest.mark.parametrize("estimate", [None, {"untraceable": "why"}])
+@pytest.mark.parametrize("kind", [CPU_KIND, GPU_KIND], ids=lambda kind: kind.device)
+def test_cells_without_an_estimate_fill_the_slots_of_a_node_side_by_side(
+    estimate: dict[str, Any] | None, kind: NodeKind
+) -> None:
+    (node,) = kind.nodes
+    for cell in CELLS.values():
+        demand = demand_of(cell, estimate, kind)
+        at_once = node.cpus // demand.cpus
+        assert at_once == (1 if cell.kind == "train" else 4) or kind.accelerator
+        assert demand.memory_bytes == node.memory_bytes // at_once
+    uneven = NodeKind("Example GPU", True, (GPU_NODE, replace(GPU_NODE, memory_bytes=64 * GIB)))
+    assert demand_of(CELLS["train"], estimate, uneven).memory_bytes == 16 * GIB
 
 
 def test_the_smallest_node_of_a_kind_bounds_what_is_asked() -> None:

@@ -68,6 +68,11 @@ class NodeKind:
         """Memory of the smallest node: a cell that asks for no more can run on any of them."""
         return min(node.memory_bytes for node in self.nodes)
 
+    @property
+    def slot_memory_bytes(self) -> int:
+        """A slot's share of the memory of its node, on the node where that is least."""
+        return min(node.memory_bytes // node.slots for node in self.nodes)
+
 
 @dataclass(frozen=True)
 class Demand:
@@ -107,13 +112,15 @@ def choose_kind(kinds: Sequence[NodeKind], before: EnvironmentKey | None = None)
 def demand_of(cell: Cell, estimate: Mapping[str, Any] | None, kind: NodeKind) -> Demand:
     """What a cell reserves on a node of its kind.
 
-    ``estimate`` is that of ``foresight``. Nobody gets more memory than the smallest node has, or
-    the cell would wait for ever: one that is not expected to fit is tried anyway.
+    ``estimate`` is that of ``foresight``; without one, memory is reserved in proportion to cores.
+    Nobody gets more memory than the smallest node has, or the cell would wait for ever: one that is
+    not expected to fit is tried anyway.
     """
     alone = cell.kind == "train" or kind.accelerator
     needed = _host_bytes(estimate, kind.accelerator)
-    memory = kind.memory_bytes if needed is None else min(needed, kind.memory_bytes)
     cpus = kind.cores if alone else max(1, kind.cores // SHARED_CELLS)
+    share = kind.slot_memory_bytes * cpus // kind.cores
+    memory = share if needed is None else min(needed, kind.memory_bytes)
     return Demand(cpus, int(kind.accelerator), memory)
 
 
