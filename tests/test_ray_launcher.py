@@ -702,7 +702,11 @@ def test_a_node_says_which_path_it_does_not_see(tmp_path: Path) -> None:
 
 def test_keys_and_tokens_do_not_travel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "secret")
-    settings = {"HF_HOME": "/hub", **dict.fromkeys(ALLOCATOR_VARIABLES, "7")}
+    settings = {
+        "HF_HOME": "/hub",
+        "TRANSFORMERS_OFFLINE": "1",
+        **dict.fromkeys(ALLOCATOR_VARIABLES, "7"),
+    }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     cluster = FakeCluster()
@@ -710,3 +714,13 @@ def test_keys_and_tokens_do_not_travel(monkeypatch: pytest.MonkeyPatch) -> None:
     (_, request, *_), *_ = cluster.started
     assert settings.items() <= request["variables"].items()
     assert "secret" not in str(request)
+    for endpoint, travels in (
+        ("https://hub.example", True),
+        ("https://me:secret@hub.example", False),
+    ):
+        monkeypatch.setenv("HF_ENDPOINT", endpoint)
+        cluster = FakeCluster()
+        prepared(cluster)
+        (_, request, *_), *_ = cluster.started
+        assert (request["variables"].get("HF_ENDPOINT") == endpoint) is travels
+        assert "secret" not in str(request)

@@ -31,8 +31,9 @@ _POLL_SECONDS = 1.0
 _LOOK_SECONDS = 10.0  # between looks at which nodes are alive
 _PASSED_ON = (  # variables that change a result or where models are looked for; no keys, no tokens
     "LORA_BENCH_CACHE", "LORA_BENCH_DEVICE", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE",
-    "HF_DATASETS_CACHE", "HF_DATASETS_OFFLINE", "CUBLAS_WORKSPACE_CONFIG", "PYTORCH_ALLOC_CONF",
-    "PYTORCH_CUDA_ALLOC_CONF", *ALLOCATOR_VARIABLES,
+    "HF_ENDPOINT", "HF_DATASETS_CACHE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE",
+    "CUBLAS_WORKSPACE_CONFIG", "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF",
+    *ALLOCATOR_VARIABLES,
 )  # fmt: skip
 
 
@@ -254,6 +255,8 @@ class RayLauncher:
 
     def _request(self, what: str, threads: int, **values: Any) -> Request:
         variables = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        if "@" in variables.get("HF_ENDPOINT", ""):  # an address can hold a name and a password
+            del variables["HF_ENDPOINT"]
         around = {"folder": os.getcwd(), "variables": variables, "threads": threads}
         return {"do": what, **around, **values}
 
