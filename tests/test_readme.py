@@ -24,6 +24,13 @@ def readme_table(folder: Path, language: str) -> str:
     return str(module.table(folder, language))
 
 
+@pytest.mark.parametrize("name", ["README.md", "README.ja.md"])
+def test_the_memory_figure_is_of_the_table_above_it(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    (figure,) = re.findall(r"\((benchmarks/results/[^)]*memory\.svg)\)", text)
+    assert ROOT / figure in {folder / "figures" / "memory.svg" for folder in FAIR}
+
+
 def test_there_is_a_fair_result() -> None:
     assert FAIR
 
