@@ -229,6 +229,20 @@ def test_a_plan_of_very_many_cells_estimates_nothing_unasked() -> None:
     assert "estimated" not in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("settings", "total"),
+    [
+        ("learning_rate=2.0e-4", "66 cells, about"),
+        ("learning_rate=null", "up to 65 cells, about"),  # that of full is not known yet
+    ],
+)
+def test_a_plan_counts_the_trials_at_the_shared_rate(settings: str, total: str) -> None:
+    done = call("plan", "--preset", "fair", "--no-estimates", "--lang", "en", "--set", settings)
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith(total)
+    assert "shared rate" in done.stdout
+
+
 def test_plan_json_lists_every_cell() -> None:
     one = "lora_configurations=[{r: 8, target_modules: [q_proj]}]"
     done = call("plan", "--preset", "paper-r5", "--json", "--set", one)

@@ -14,6 +14,7 @@ import pytest
 
 from lora_efficiency_benchmark.config import LoRABenchmarkConfig
 from lora_efficiency_benchmark.errors import UserError
+from lora_efficiency_benchmark.execution import worker
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
 from lora_efficiency_benchmark.plan import Cell, expand
 
@@ -180,3 +181,34 @@ def test_a_folder_with_a_torch_of_its_own_is_not_run(
             LoRABenchmarkConfig(model_name="./none", learning_rates={"full": 1e-4, "lora": 1e-3})
         )
     assert not mark.exists()
+
+
+def test_one_thread_waits_for_the_end_of_the_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+
+    class Pipe(worker.Channel):
+        def __init__(self) -> None:
+            self._requests = None  # type: ignore[assignment]  # only a thread would look at it
+
+        def send(self, event: dict[str, Any]) -> None:
+            pass
+
+        def receive(self) -> dict[str, Any]:
+            return {"cell": {}}
+
+    class Thread:
+        def __init__(self, target: Any, **_: Any) -> None:
+            started.append(target)
+
+        def start(self) -> None:
+            pass
+
+    monkeypatch.setattr(worker, "Channel", Pipe)
+    monkeypatch.setattr(worker, "answer", lambda result, send: None)
+    monkeypatch.setattr(worker.threading, "Thread", Thread)
+    monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(worker, "repeat_exactly", lambda: None)
+    monkeypatch.setattr(worker, "quiet_libraries", lambda: None)
+    monkeypatch.setattr(worker.sys, "argv", ["worker", "spawn"])
+    worker.main()
+    assert len(started) == 1

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from factories import make_config, make_records
@@ -24,6 +26,7 @@ from lora_efficiency_benchmark.execution.group import (
     launch_command,
     launch_environment,
 )
+from lora_efficiency_benchmark.execution.launcher import LocalLauncher
 from lora_efficiency_benchmark.launching import (
     DDP,
     DEEPSPEED,
@@ -343,6 +346,24 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         return RankGroup({"cell": {}, "threads": 2}, processes, None, dict(os.environ))
 
     return make
+
+
+def test_a_launcher_that_does_not_start_is_a_failed_record_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(group, "launch_command", lambda *_: [str(tmp_path / "no-such-program")])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    launch = LocalLauncher("spawn", processes=2)
+    launch._threads = 2
+    cell = next(c for c in expand(make_config(launcher={"processes": 2})) if c.kind == "train")
+    before = psutil.Process().num_fds()
+    record = launch.run(cell)
+    assert (record.cell_id, record.status) == (cell.id, "failed")
+    assert record.error is not None
+    assert record.error["kind"] == "worker_died"
+    assert "its processes did not start" in record.error["message"]
+    assert list(tmp_path.iterdir()) == []
+    assert psutil.Process().num_fds() == before
 
 
 def answer_of(made: RankGroup, seen: list[dict[str, Any]], limit: float = 60) -> dict[str, Any]:

@@ -89,6 +89,15 @@ def test_several_cells_at_once_are_counted(language: Language, words: str) -> No
     assert progress._name(cells[3]) in str(progress._line()), "one is left, and is named"
 
 
+@pytest.mark.parametrize(("uncertain", "head"), [(0, "· 7 cells"), (1, "· up to 7 cells")])
+def test_a_count_that_is_not_certain_is_called_so(
+    capsys: pytest.CaptureFixture[str], uncertain: int, head: str
+) -> None:
+    cells = [record.cell for record in make_records()][:7]
+    Progress("en").run_started({**FACTS, "uncertain_cells": uncertain}, cells, kept=0)
+    assert head in capsys.readouterr().err
+
+
 def test_time_that_a_cell_waited_for_its_node_is_not_its_own(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+import types
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +29,7 @@ from lora_efficiency_benchmark.execution.nodes import (
 from lora_efficiency_benchmark.execution.on_node import Lost, Outcome, Request
 from lora_efficiency_benchmark.execution.ray_engine import RayEngine
 from lora_efficiency_benchmark.execution.ray_launcher import RayLauncher
+from lora_efficiency_benchmark.measure.environment import ALLOCATOR_VARIABLES
 from lora_efficiency_benchmark.plan import Cell, expand
 from lora_efficiency_benchmark.results import OK, CellRecord
 from lora_efficiency_benchmark.search import found_rates
@@ -144,13 +147,24 @@ def test_memory_comes_from_the_estimate() -> None:
     assert on_gpu == int(1.2 * 2 * GIB) + GIB, "the host holds the weights, the GPU the peak"
 
 
-@pytest.mark.parametrize(
-    "estimate", [None, {"untraceable": "why"}, {"peak_allocated_bytes": 500 * GIB}]
-)
-def test_what_is_unknown_or_too_large_asks_for_a_whole_node_and_no_more(
-    estimate: dict[str, Any] | None,
-) -> None:
+def test_what_is_too_large_asks_for_a_whole_node_and_no_more() -> None:
+    estimate = {"peak_allocated_bytes": 500 * GIB}
     assert demand_of(CELLS["train"], estimate, CPU_KIND).memory_bytes == NODE.memory_bytes
+
+
+@pytest.mark.parametrize("estimate", [None, {"untraceable": "why"}])
+@pytest.mark.parametrize("kind", [CPU_KIND, GPU_KIND], ids=lambda kind: kind.device)
+def test_cells_without_an_estimate_fill_the_slots_of_a_node_side_by_side(
+    estimate: dict[str, Any] | None, kind: NodeKind
+) -> None:
+    (node,) = kind.nodes
+    for cell in CELLS.values():
+        demand = demand_of(cell, estimate, kind)
+        at_once = node.cpus // demand.cpus
+        assert at_once == (1 if cell.kind == "train" else 4) or kind.accelerator
+        assert demand.memory_bytes == node.memory_bytes // at_once
+    uneven = NodeKind("Example GPU", True, (GPU_NODE, replace(GPU_NODE, memory_bytes=64 * GIB)))
+    assert demand_of(CELLS["train"], estimate, uneven).memory_bytes == 16 * GIB
 
 
 def test_the_smallest_node_of_a_kind_bounds_what_is_asked() -> None:
@@ -188,7 +202,8 @@ def test_nodes_are_of_one_kind_where_their_records_are_judged_together() -> None
 def test_the_kind_is_that_of_earlier_records_then_a_gpu_then_the_most_slots() -> None:
     many = NodeKind("Many CPU", False, (NODE, replace(NODE, id="b")))
     kinds = [CPU_KIND, many, GPU_KIND]
-    assert choose_kind(kinds, before="Example CPU") is CPU_KIND
+    (known,) = kinds_of([(NODE, environment())])
+    assert choose_kind([*kinds, known], before=known.key) is known
     assert choose_kind(kinds) is GPU_KIND
     assert choose_kind([CPU_KIND, many]) is many
     assert choose_kind([many, CPU_KIND]) is many
@@ -225,9 +240,37 @@ def test_a_gpu_that_the_cells_will_not_use_does_not_divide_the_cores() -> None:
     assert told["environment"]["threads"] == 32
 
 
-def test_a_folder_of_another_device_is_told() -> None:
-    _, told = choose_nodes({"a1": NODE}, {"a1": {"facts": facts()}}, "Old CPU")
-    assert any("Old CPU" in note for note in told["notes"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"device": {"type": "cpu", "name": "Old CPU"}},
+        {"packages": {"torch": "0.1"}},
+        {"threads": 2},
+        {"allocator": {"MALLOC_TOP_PAD_": "1"}},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_a_folder_goes_on_on_nodes_of_its_kind_and_else_it_is_told(fields: dict[str, Any]) -> None:
+    cell = next(iter(CELLS.values()))
+    around = environment(**{"threads": NODE.cores, **fields})
+    outline = CellRecord(cell, OK, NOW, NOW, environment=around).outline()
+    before = choice._most_used_environment([outline])
+    here = facts(threads=NODE.cores)
+    _, told = choose_nodes({"a1": NODE}, {"a1": {"facts": here}}, before)
+    (note,) = told["notes"]
+    assert note.startswith(f"the records in the folder come from {around['device']['name']} with ")
+    assert "not judged together" in note
+
+    nodes = {"a1": NODE, "d4": replace(NODE, id="d4", cpus=around["threads"])}
+    both: dict[str, Outcome] = {
+        "a1": {"facts": here},
+        "d4": {"facts": {**here, "environment": around}},
+    }
+    nodes["e5"] = replace(NODE, id="e5")  # more room, but of the other kind
+    both["e5"] = both["a1"]
+    chosen, told = choose_nodes(nodes, both, before)
+    assert [node.id for node in chosen.nodes] == ["d4"]
+    assert not any("records in the folder" in note for note in told["notes"])
 
 
 # ---- the check of every node --------------------------------------------------------------------
@@ -271,6 +314,21 @@ def test_a_node_without_cpus_is_not_asked_and_one_that_is_late_is_left_out(
     assert cluster.started == []
     with pytest.raises(ConfigError, match="node alpha: no answer within 0 min"):
         RayLauncher(engine=FakeCluster()).preflight(make_config())
+
+
+def test_the_check_of_a_late_node_does_not_go_on_beside_the_cells(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Late(FakeCluster):
+        def finished(self, timeout_seconds: float) -> list[tuple[str, Outcome]]:
+            return [] if [key for key, _ in self._waiting] == ["late"] else super().finished(0.0)
+
+    monkeypatch.setattr(ray_launcher, "_CHECK_SECONDS", 0.05)
+    cluster = Late([replace(NODE, id="late"), NODE])
+    launcher = prepared(cluster)
+    assert cluster._waiting == []
+    (record,) = run_each(launcher, [CELLS["train"]])
+    assert record.status == OK
 
 
 def test_a_node_that_is_lost_while_it_is_checked_is_not_waited_for(
@@ -446,6 +504,30 @@ def test_the_trials_of_a_round_run_side_by_side_and_rounds_follow_each_other(
 
 
 @pytest.mark.usefixtures("close_log")
+def test_no_report_is_written_while_cells_are_in_flight(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = make_config(
+        lora_configurations=ONE_ADAPTER, learning_rates="search", output_dir=str(tmp_path),
+        search={"trials": 3, "steps": 2, "validation_size": 5},
+    )  # fmt: skip
+    cluster, seen = FakeCluster(), list[int]()
+
+    class Live:
+        def __init__(self, write: Callable[[], Any]) -> None:
+            pass
+
+        def cell_ended(self, record: CellRecord) -> None:
+            seen.append(len(cluster._waiting))
+
+    monkeypatch.setattr(benchmark, "LiveReport", Live)
+    monkeypatch.setattr(LoRAEfficiencyBenchmark, "finish", lambda self, language: None)
+    on_cluster(monkeypatch, cluster, config).run(executor="ray")
+    assert seen == [0] * len(seen)
+    assert 3 < len(seen) < len(cluster.given()), "between the rounds of a search"
+
+
+@pytest.mark.usefixtures("close_log")
 def test_interrupted_runs_end_what_is_in_flight(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -521,6 +603,23 @@ def test_addresses_of_another_protocol_are_refused(monkeypatch: pytest.MonkeyPat
         RayEngine(None).open()
 
 
+def test_a_cell_that_ran_out_of_memory_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray reads it in the process that hands out the tasks, when it is joined."""
+    joined: list[dict[str, str]] = []
+    fake = types.ModuleType("ray")
+    vars(fake).update(
+        init=lambda **_: joined.append(dict(os.environ)),
+        remote=lambda function: function,
+        exceptions=types.SimpleNamespace(RayError=RuntimeError),
+    )
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    monkeypatch.setattr(ray_engine, "require_ray", lambda: None)
+    for name in ray_engine._SETTINGS:
+        monkeypatch.setenv(name, "-1")  # and is put back after the test
+    RayEngine("local").open()
+    assert [around["RAY_task_oom_retries"] for around in joined] == ["0"]
+
+
 # ---- on a node ----------------------------------------------------------------------------------
 
 
@@ -549,6 +648,8 @@ def test_a_child_on_a_node_inherits_what_the_caller_has(
     monkeypatch.setattr(on_node, "LocalLauncher", LauncherOnNode)
     monkeypatch.setattr(on_node.platform, "node", lambda: "node-7")
     monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    monkeypatch.setenv("OMP_PROC_BIND", "true")
+    monkeypatch.setenv("OMP_PLACES", "cores")
     monkeypatch.setenv("HIP_VISIBLE_DEVICES", "3")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     before, folder = dict(os.environ), os.getcwd()
@@ -569,6 +670,7 @@ def test_a_child_on_a_node_inherits_what_the_caller_has(
         "CUDA_VISIBLE_DEVICES": "3",
     }.items():
         assert seen["environment"][name] == value
+    assert not {"OMP_PROC_BIND", "OMP_PLACES"} & seen["environment"].keys()
     assert (dict(os.environ), os.getcwd()) == (before, folder)
 
 
@@ -600,9 +702,25 @@ def test_a_node_says_which_path_it_does_not_see(tmp_path: Path) -> None:
 
 def test_keys_and_tokens_do_not_travel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "secret")
-    monkeypatch.setenv("HF_HOME", "/hub")
+    settings = {
+        "HF_HOME": "/hub",
+        "TRANSFORMERS_OFFLINE": "1",
+        **dict.fromkeys(ALLOCATOR_VARIABLES, "7"),
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
     cluster = FakeCluster()
     prepared(cluster)
     (_, request, *_), *_ = cluster.started
-    assert request["variables"]["HF_HOME"] == "/hub"
+    assert settings.items() <= request["variables"].items()
     assert "secret" not in str(request)
+    for endpoint, travels in (
+        ("https://hub.example", True),
+        ("https://me:secret@hub.example", False),
+    ):
+        monkeypatch.setenv("HF_ENDPOINT", endpoint)
+        cluster = FakeCluster()
+        prepared(cluster)
+        (_, request, *_), *_ = cluster.started
+        assert (request["variables"].get("HF_ENDPOINT") == endpoint) is travels
+        assert "secret" not in str(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,13 @@ def readme_table(folder: Path, language: str) -> str:
     return str(module.table(folder, language))
 
 
+@pytest.mark.parametrize("name", ["README.md", "README.ja.md"])
+def test_the_memory_figure_is_of_the_table_above_it(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    (figure,) = re.findall(r"\((benchmarks/results/[^)]*memory\.svg)\)", text)
+    assert ROOT / figure in {folder / "figures" / "memory.svg" for folder in FAIR}
+
+
 def test_there_is_a_fair_result() -> None:
     assert FAIR
 
@@ -36,3 +44,12 @@ def test_tables_and_verdicts_are_those_of_the_records(
     assert readme_table(folder, language) in text
     sentence = analyze_folder(folder).joint.sentence[language]
     assert sentence in " ".join(text.replace("\n> ", " ").split()) or sentence in text
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [("README.md", r"(\d+) cells, \d+ minutes"), ("README.ja.md", r"、(\d+)セル、")],
+)
+def test_the_cells_are_those_of_the_folder(name: str, pattern: str) -> None:
+    (stated,) = re.findall(pattern, (ROOT / name).read_text(encoding="utf-8"))
+    assert int(stated) in {len(list((folder / "records").glob("*.json"))) for folder in FAIR}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import random
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +30,7 @@ from lora_efficiency_benchmark.search import (
     search_path,
     shared_rate,
     trial_losses,
+    uncertain_trials,
 )
 
 ARMS = [
@@ -35,6 +38,9 @@ ARMS = [
     {"r": 8, "alpha": 16, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]},
 ]
 BASE = 2.85
+FAIR = (
+    Path(__file__).parents[1] / "benchmarks" / "results" / "fair-generated-2026-11-24" / "records"
+)
 
 
 def config(**fields: Any) -> LoRABenchmarkConfig:
@@ -140,7 +146,8 @@ def test_a_rate_that_diverges_moves_the_grid_down() -> None:
 def test_what_remains_shrinks_to_nothing() -> None:
     asked = config()
     whole = remaining_cells(asked, [])
-    assert [cell.kind for cell in whole].count("trial") == 3 * 5
+    assert [cell.kind for cell in whole].count("trial") == 3 * 5 + 2, "and LoRA at full's rate"
+    assert [cell.kind for cell in whole[-len(ARMS) - 1 :]] == ["train"] * (len(ARMS) + 1)
     records = searched(asked)
     rates = found_rates(asked, records)
     assert rates is not None
@@ -154,6 +161,46 @@ def test_what_remains_shrinks_to_nothing() -> None:
     assert {r.cell_id for r in (*records, *done)} == planned_ids(asked, [*records, *done])
     other = searched(config(search={"steps": 3}))
     assert not {r.cell_id for r in other} & planned_ids(asked, other)
+
+
+def left(asked: LoRABenchmarkConfig, records: list[CellRecord]) -> tuple[int, int]:
+    """Trials that are planned at most, and at least."""
+    trials = sum(cell.kind == "trial" for cell in remaining_cells(asked, records))
+    return trials, trials - uncertain_trials(asked, records)
+
+
+@pytest.mark.parametrize("rate", [None, 1e-4, 2e-4, 1.73e-4, 1.11e-5, 7e-3])
+@pytest.mark.parametrize("trials", [3, 5, 8])
+def test_the_plan_counts_the_trials_at_the_shared_rate(rate: float | None, trials: int) -> None:
+    """From the first round to the last, with losses of any shape."""
+    dice = random.Random(trials)
+    for _ in range(12):
+        asked = config(learning_rate=rate, search={"trials": trials})
+        wild: dict[str, Callable[[float], float]] = dict.fromkeys(LOSS, lambda _: dice.random())
+        records: list[CellRecord] = []
+        plans = [left(asked, records)]
+        while cells := next_trials(asked, records):
+            records += [trial(cell, wild) for cell in cells]
+            plans.append(left(asked, records))
+            assert plans[-1][1] <= plans[-1][0] < plans[-2][0]
+        at_most, at_least = plans[0]
+        assert at_least <= len(records) <= at_most
+        assert plans[-1] == (0, 0)
+
+
+def test_what_is_certain_is_not_called_uncertain() -> None:
+    assert left(config(learning_rate=2e-4), []) == (3 * 5 + 3, 3 * 5 + 3)
+    assert left(config(learning_rate=1e-4), [])[0] == 3 * 5 + 2, "full fine-tuning starts there"
+    assert left(config(), []) == (3 * 5 + 2, 3 * 5)
+    between = config(learning_rate=1.73e-4)  # where full fine-tuning may bisect
+    assert left(between, []) == (3 * 5 + 3, 3 * 5 + 2)
+
+
+def test_the_fair_plan_is_the_folder_it_made() -> None:
+    """A run of it left 66 records: 60 cells and a trial an arm at the shared rate."""
+    made = len(list(FAIR.glob("*.json")))
+    assert len(remaining_cells(load_config("fair"), [])) == made
+    assert uncertain_trials(load_config("fair"), []) == 0
 
 
 def test_without_a_search_cells_keep_the_ids_they_had() -> None:

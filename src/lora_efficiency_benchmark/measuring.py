@@ -18,7 +18,13 @@ from .execution.executors import Launcher
 from .plan import Cell
 from .report.live import LiveReport
 from .results import OK, CellRecord
-from .search import is_conclusive, next_trials, planned_records, remaining_cells
+from .search import (
+    is_conclusive,
+    next_trials,
+    planned_records,
+    remaining_cells,
+    uncertain_trials,
+)
 from .store import ESTIMATES, Store
 from .units import to_gib
 
@@ -30,7 +36,11 @@ class Watch(Protocol):
     """Whoever wants to follow a run."""
 
     def run_started(self, facts: dict[str, Any], cells: Sequence[Cell], kept: int) -> None:
-        """The check before the run has passed; ``cells`` are about to run."""
+        """The check before the run has passed; ``cells`` are about to run.
+
+        ``facts`` are those of ``Launcher.preflight``, and ``uncertain_cells``: how many of the
+        cells a search may turn out not to need.
+        """
 
     def cell_started(self, cell: Cell) -> None:
         """A cell begins, or is handed to a cluster: several may have begun before one ends."""
@@ -80,7 +90,8 @@ class Measurement:
 
         ``cells`` are those expected: a search decides on the way which learning rates they have.
         """
-        facts = {"notes": [], **launch.preflight(self.config)}
+        uncertain = uncertain_trials(self.config, self.store.outlines())
+        facts = {"notes": [], "uncertain_cells": uncertain, **launch.preflight(self.config)}
         estimates = self._estimate_cells(launch, cells, facts["notes"])
         self._note_start(facts)
         self.watch.run_started(facts, cells, kept)
@@ -88,7 +99,10 @@ class Measurement:
         def estimate_of(cell: Cell) -> dict[str, Any] | None:
             return estimates.get(_without_rate(cell))
 
+        in_flight = set()
+
         def begin(cell: Cell) -> None:
+            in_flight.add(cell.id)
             self.watch.cell_started(cell)
             estimate = estimate_of(cell)
             if estimate and estimate.get("fits") is False:
@@ -100,7 +114,9 @@ class Measurement:
                 self.store.write_record(record)
                 self._log_record(record)
                 self.watch.cell_ended(record)
-                self.live.cell_ended(record)  # on one machine between cells: nothing is being timed
+                in_flight.discard(record.cell_id)
+                if not in_flight:  # the report is made on this machine, which a cluster may time on
+                    self.live.cell_ended(record)
 
     def _rounds(self) -> Iterator[list[Cell]]:
         """What is missing, in order, as lists of cells that do not depend on each other.

@@ -170,7 +170,8 @@ def expand(config: LoRABenchmarkConfig, rates: Mapping[str, float] | None = None
     seed runs all arms, so that an interrupted matrix holds whole comparisons.
 
     Where learning rates are searched, ``rates`` are the ones found, by label. Without them the
-    trials are listed too, all with the rates expected before anything is known.
+    trials of the search are listed too, all with the rates expected before anything is known;
+    what comes after it at a shared rate is for ``search`` to say.
     """
     cells = [_cell(config, "base", None, max(config.dataset_sizes), 0, CONTROLLED)]
     cells += _memory_cells(config)

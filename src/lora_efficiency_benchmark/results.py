@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,7 @@ from .record_shape import shape_problem
 
 FORMAT_VERSION = 1
 OK, FAILED, SKIPPED = "ok", "failed", "skipped"
+EnvironmentKey = tuple[Any, ...]
 
 
 @dataclass
@@ -91,13 +93,19 @@ class CellRecord:
         """Id of the cell, which is also the file name."""
         return self.cell.id
 
-    def outline(self) -> CellRecord:
-        """What planning reads of a record: settings, end, device, texts, loss on validation.
+    @property
+    def environment_key(self) -> EnvironmentKey | None:
+        """See the function of that name."""
+        return environment_key(self.environment)
 
-        A few hundred bytes where a whole record holds every held-out text, so that a run can keep
-        those of all its cells in memory.
+    def outline(self) -> CellRecord:
+        """What planning reads of a record: settings, end, environment, texts, loss on validation.
+
+        About a thousand bytes where a whole record holds every held-out text, so that a run can
+        keep those of all its cells in memory. Of the environment, what ``environment_key`` reads.
         """
-        score, device = self.validation, self.environment.get("device")
+        score = self.validation
+        keyed = ("device", "packages", "threads", "allocator")
         edition = (self.data or {}).get("edition")
         return CellRecord(
             self.cell,
@@ -105,7 +113,7 @@ class CellRecord:
             self.started_at,
             self.ended_at,
             error=self.error,
-            environment={} if device is None else {"device": device},
+            environment={k: self.environment[k] for k in keyed if k in self.environment},
             data=None if edition is None else {"edition": edition},
             validation=None if score is None else {"loss": score.get("loss")},
         )
@@ -187,6 +195,23 @@ class CellRecord:
 
 
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+def environment_key(environment: Mapping[str, Any]) -> EnvironmentKey | None:
+    """Device, package versions, threads and allocator of an ``environment`` block.
+
+    Records are judged together only where all of it is the same; None where nothing is said.
+    """
+    if not environment:
+        return None
+    device = environment.get("device") or {}
+    packages = environment.get("packages") or {}
+    return (
+        str(device.get("name")),
+        tuple(sorted((str(k), str(v)) for k, v in packages.items())),
+        str(environment.get("threads")),
+        tuple(sorted((environment.get("allocator") or {}).items())),
+    )
 
 
 def encode_non_finite(value: Any) -> Any:

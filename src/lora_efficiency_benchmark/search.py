@@ -7,7 +7,8 @@ search is its records: replaying them gives the next trials, so a search goes on
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect, insort
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .adapters import AdapterSettings
@@ -75,8 +76,7 @@ def search_path(
     losses: Mapping[float, float], search: Search, arm: AdapterSettings | None
 ) -> tuple[list[float], float | None]:
     """``(rates tried in order, the next rate)``; no next one when the budget is spent."""
-    centre = search.centres[_kind(arm)]
-    waiting = [_rounded(centre / search.factor), _rounded(centre), _rounded(centre * search.factor)]
+    waiting = _first_rates(search, arm)
     tried: list[float] = []
     while len(tried) < search.trials:
         rate = waiting[len(tried)] if len(tried) < len(waiting) else _beside(losses, tried, search)
@@ -155,12 +155,15 @@ def planned_records(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) 
 
 
 def remaining_cells(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> list[Cell]:
-    """Cells without a result, in order; before a search is over, with the rates expected."""
+    """Cells without a result, in order; before a search is over, with the rates expected.
+
+    Trials at the shared rate are among them; see ``uncertain_trials``.
+    """
     return [cell for side in _sides(config) for cell in _remaining_cells(side, records)]
 
 
 def unfinished_cells(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> int:
-    """How many planned cells have no record yet; a failed one has."""
+    """How many planned cells have no record yet, at most; a failed one has."""
     recorded = {record.cell_id for record in records}
     left = remaining_cells(config, records)
     return sum(cell.kind == "trial" or cell.id not in recorded for cell in left)
@@ -168,14 +171,80 @@ def unfinished_cells(config: LoRABenchmarkConfig, records: Sequence[CellRecord])
 
 def _remaining_cells(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> list[Cell]:
     finished = {record.cell_id for record in records if record.status != "failed"}
-    tried = {label: len(losses) for label, losses in trial_losses(config, records).items()}
-    left = []
-    for cell in expand(config, found_rates(config, records)):
-        if cell.kind == "trial" and tried[cell.label] > 0:
-            tried[cell.label] -= 1
-        elif cell.kind == "trial" or cell.id not in finished:
-            left.append(cell)
-    return left
+    rates = found_rates(config, records)
+    others = [c for c in expand(config, rates) if c.kind != "trial" and c.id not in finished]
+    first = next((i for i, cell in enumerate(others) if cell.kind == "train"), len(others))
+    if config.searched is not None and rates is None:
+        others[first:first] = _search_trials(config, records)
+    return others
+
+
+def _search_trials(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> list[Cell]:
+    """Trials to come: those of the search with the rates expected, then those at the shared one."""
+    search = config.searched
+    assert search is not None
+    known = trial_losses(config, records)
+    done = dict.fromkeys(known, search.trials)
+    for arm in arms_of(config):
+        tried, following = search_path(known[_label(arm)], search, arm)
+        if following is not None:
+            done[_label(arm)] = len(tried)
+    expected = [
+        trial_cell(config, arm, search.centres[_kind(arm)])
+        for round_ in range(search.trials)
+        for arm in arms_of(config)
+        if round_ >= done[_label(arm)]
+    ]
+    return expected + [cell for cell, _ in _shared_trials(config, records)]
+
+
+def uncertain_trials(config: LoRABenchmarkConfig, records: Sequence[CellRecord]) -> int:
+    """How many of ``remaining_cells`` may fall away, because a search tries that rate itself."""
+    sides = (side for side in _sides(config) if side.searched is not None)
+    shared = (entry for side in sides for entry in _shared_trials(side, records))
+    return sum(not certain for _, certain in shared)
+
+
+def _shared_trials(
+    config: LoRABenchmarkConfig, records: Sequence[CellRecord]
+) -> Iterator[tuple[Cell, bool]]:
+    """Trials at the shared rate to come, and whether each is certain whatever the search finds."""
+    search = config.searched
+    assert search is not None
+    known = trial_losses(config, records)
+    if config.learning_rate is None and search_path(known["full"], search, None)[1] is not None:
+        for arm in config.adapters:  # full fine-tuning will have tried it, whichever it is
+            yield trial_cell(config, arm, search.centres["full"]), False
+        return
+    shared = shared_rate(config, records)
+    for each in arms_of(config):
+        tried, following = search_path(known[_label(each)], search, each)
+        rates = {*tried, *(_first_rates(search, each) if following is not None else ())}
+        if shared not in rates and shared not in known[_label(each)]:
+            trials = search.trials - len(rates) if following is not None else 0
+            yield trial_cell(config, each, shared), not _within_reach(shared, rates, trials, search)
+
+
+def _within_reach(rate: float, tried: set[float], trials: int, search: Search) -> bool:
+    """True where so many more trials may come to ``rate``: if each went as near as it can."""
+    grid = sorted(tried)
+    for _ in range(trials):
+        place = bisect(grid, rate)
+        if place == 0:
+            nearer = grid[0] / search.factor
+        elif place == len(grid):
+            nearer = grid[-1] * search.factor
+        else:
+            nearer = math.sqrt(grid[place - 1] * grid[place])
+        if _rounded(nearer) == rate:
+            return True
+        insort(grid, _rounded(nearer))
+    return False
+
+
+def _first_rates(search: Search, arm: AdapterSettings | None) -> list[float]:
+    centre = search.centres[_kind(arm)]
+    return [_rounded(rate) for rate in (centre / search.factor, centre, centre * search.factor)]
 
 
 def _beside(losses: Mapping[float, float], tried: Sequence[float], search: Search) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from ..plan import FULL, LORA
@@ -70,25 +71,10 @@ def select(records: Sequence[CellRecord], base_model: str | None = None) -> Sele
 
 def searched_elsewhere(selection: Selection) -> tuple[str, ...]:
     """Where trials ran that did not run in the environment that is judged, one line each."""
-    judged = {environment_key(r) for r in selection.records if r.cell.kind != "trial"}
+    judged = {r.environment_key for r in selection.records if r.cell.kind != "trial"}
     trials = [r for r in selection.of_kind("trial") if r.environment]
-    lines = {_environment_line(r) for r in trials if judged and environment_key(r) not in judged}
+    lines = {_environment_line(r) for r in trials if judged and r.environment_key not in judged}
     return tuple(sorted(lines))
-
-
-def environment_key(record: CellRecord) -> tuple[Any, ...] | None:
-    """Device, package versions, threads and allocator; None where the record does not say."""
-    environment = record.environment
-    if not environment:
-        return None
-    device = environment.get("device") or {}
-    packages = environment.get("packages") or {}
-    return (
-        str(device.get("name")),
-        tuple(sorted((str(k), str(v)) for k, v in packages.items())),
-        str(environment.get("threads")),
-        tuple(sorted((environment.get("allocator") or {}).items())),
-    )
 
 
 def _order(record: CellRecord) -> tuple[Any, ...]:
@@ -100,10 +86,10 @@ def _one_per_cell(records: Iterable[CellRecord]) -> list[CellRecord]:
     """Drop repeats of a cell measured in the same environment: a result first, then the latest."""
     best: dict[tuple[Any, ...], CellRecord] = {}
     for record in records:
-        key = (record.cell_id, environment_key(record))
+        key = (record.cell_id, record.environment_key)
         if key not in best or _rank(record) > _rank(best[key]):
             best[key] = record
-    return sorted(best.values(), key=lambda r: (*_order(r), str(environment_key(r))))
+    return sorted(best.values(), key=lambda r: (*_order(r), str(r.environment_key)))
 
 
 def _rank(record: CellRecord) -> tuple[bool, str, str]:
@@ -117,15 +103,16 @@ def _one_environment(records: list[CellRecord]) -> tuple[list[CellRecord], list[
     So do trials of other environments, where the chosen one has no trial of that cell.
     """
     judged = [record for record in records if record.cell.kind != "trial"]
-    chosen = _most(judged, environment_key) or _most(records, environment_key)
+    key = attrgetter("environment_key")
+    chosen = _most(judged, key) or _most(records, key)
     if chosen is None:
         return records, [], 0
-    here = {r.cell_id for r in records if environment_key(r) == chosen}
+    here = {r.cell_id for r in records if r.environment_key == chosen}
     kept: list[CellRecord] = []
     left: list[CellRecord] = []
     for record in records:
         # A result without an environment cannot be known to be comparable; a failure needs none.
-        stays = environment_key(record) == chosen or not (record.environment or record.status == OK)
+        stays = record.environment_key == chosen or not (record.environment or record.status == OK)
         searched = record.cell.kind == "trial" and record.cell_id not in here and bool(judged)
         if searched:
             here.add(record.cell_id)

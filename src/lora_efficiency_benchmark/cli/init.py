@@ -56,6 +56,7 @@ def init(
     Example: lora-bench init qwen2.5-1.5b --gpu RTX-4090 -o config.yaml
     """
     language = choose_language(lang)
+    _check_names({"MODEL": model, "--dataset": dataset, "--output": str(output)})
     _check_free(output, force)
     say(language, "必要なメモリを推定しています", "estimating what steps need")
     from ..starting import find_start
@@ -67,6 +68,20 @@ def init(
     _check_loads(text)
     _write(output, text)
     _print(start, output, language)
+
+
+def _check_names(names: dict[str, str | None]) -> None:
+    """A file name may hold any bytes; the configuration that shall name it is UTF-8."""
+    for option, name in names.items():
+        try:
+            (name or "").encode()
+        except UnicodeEncodeError:
+            raise ConfigError(
+                f"{option} {name}: the name is not UTF-8, so no configuration file can hold it; "
+                "rename it",
+                f"{option} {name}: 名前が UTF-8 ではないため、設定ファイルに書けません。"
+                "名前を変えてください",
+            ) from None
 
 
 def _check_free(output: Path, force: bool) -> None:

@@ -59,7 +59,7 @@ def plan(
     """
     from ..claims import load_claims
     from ..forecast import forecast_seconds, reference_speed
-    from ..search import remaining_cells
+    from ..search import remaining_cells, uncertain_trials
 
     language = choose_language(lang)
     asked = configuration(config, preset, settings)
@@ -86,7 +86,7 @@ def plan(
     several = len({cell.model_name for cell in cells}) > 1
     for line in _folded(cells, seconds, peaks):
         typer.echo(_text(line, several, language))
-    _print_total(len(cells), sum(seconds), language)
+    _print_total(len(cells), uncertain_trials(asked, []), sum(seconds), language)
 
 
 def _folded(
@@ -109,9 +109,11 @@ def _text(line: _Line, several: bool, language: str) -> str:
     which = f"seed {cell.seed}"
     if cell.kind == "trial":
         which = f"{line.count} 回" if language == "ja" else f"{line.count} trials"
+        if line.count == 1:  # after the search, which has three at least
+            which = "共通の率" if language == "ja" else "shared rate"
     return (
         f"{cell.kind:7} {name}{cell.label:18} {cell.reading:12} {cell.precision:9} "
-        f"n={cell.dataset_size:<6} {which:9}  {format_duration(line.seconds):>8}"
+        f"n={cell.dataset_size:<6} {which:11}  {format_duration(line.seconds):>8}"
         f"  {_estimated(line.peak, language)}{_processes(cell, language)}".rstrip()
     )
 
@@ -122,15 +124,17 @@ def _processes(cell: Cell, language: str) -> str:
     return f"{cell.processes} プロセス" if language == "ja" else f"{cell.processes} processes"
 
 
-def _print_total(count: int, seconds: float, language: str) -> None:
+def _print_total(count: int, uncertain: int, seconds: float, language: str) -> None:
     from ..forecast import reference_speed
     from ..units import format_duration
 
     machine, total = reference_speed()["machine"], format_duration(seconds)
     say(
         language,
-        f"{count} セル、合計 約 {total} (予測。基準機: {machine}、SmolLM2-135M での実測から)",
-        f"{count} cells, about {total} in all (forecast from a run of SmolLM2-135M on {machine})",
+        f"{'最大 ' if uncertain else ''}{count} セル、合計 約 {total} "
+        f"(予測。基準機: {machine}、SmolLM2-135M での実測から)",
+        f"{'up to ' if uncertain else ''}{count} cells, about {total} in all "
+        f"(forecast from a run of SmolLM2-135M on {machine})",
         err=False,
     )
 

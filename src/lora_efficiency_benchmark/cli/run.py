@@ -48,7 +48,7 @@ def run(
     """Measure what is missing, then judge and report. Default: the preset 'quick'.
 
     Stop it at any time: the same command goes on from there. report.html in the output folder can
-    be opened while it runs; it is written anew about once a minute, between cells.
+    be opened while it runs; it is written anew about once a minute, when no cell is running.
 
     Example: lora-bench run --preset quick --set training_steps=12 --output-dir results
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..config import LoRABenchmarkConfig
 from ..errors import ConfigError
-from ..results import OK, CellRecord
+from ..results import OK, CellRecord, EnvironmentKey
 from ..search import planned_records
 from ..tracking import Tracking
 from .executors import EXECUTORS, RAY, Launcher
@@ -46,14 +46,13 @@ def make_launcher(
     seconds = limit * 60 if limit else None
     if executor == RAY:
         address = address or config.launcher.get("address")
-        before = _most_used_device(planned_records(config, records))
+        before = _most_used_environment(planned_records(config, records))
         return RayLauncher(address, seconds, tracking, before)
     isolation = config.launcher.get("isolation", "auto")
     return LocalLauncher(isolation, seconds, tracking, config.processes)
 
 
-def _most_used_device(records: Sequence[CellRecord]) -> str | None:
-    """The device that most results come from: new ones are judged with them only if theirs is."""
-    devices = [r.environment.get("device") or {} for r in records if r.status == OK]
-    names = Counter(str(device["name"]) for device in devices if device.get("name"))
-    return names.most_common(1)[0][0] if names else None
+def _most_used_environment(records: Sequence[CellRecord]) -> EnvironmentKey | None:
+    """Where most results come from: new ones are judged with them only if made in the same."""
+    keys = Counter(r.environment_key for r in records if r.status == OK and r.environment_key)
+    return keys.most_common(1)[0][0] if keys else None

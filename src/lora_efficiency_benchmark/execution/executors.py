@@ -18,6 +18,9 @@ from ..results import CellRecord
 LOCAL, RAY = "local", "ray"
 EXECUTORS = (LOCAL, RAY)
 
+PINNING = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
+"""Variables that tie threads to cores: processes side by side would take the same first ones."""
+
 EventHook = Callable[[dict[str, Any]], None]
 EstimateOf = Callable[[Cell], dict[str, Any] | None]
 """What a cell is expected to need, as ``foresight`` says it; None where nothing is known."""

@@ -10,6 +10,7 @@ named pipe that the parent keeps open: when it closes, the parent is gone, and e
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -31,7 +32,7 @@ from ..launching import accelerate_settings
 from ..results import FAILED
 from ..yaml_io import dump_yaml
 from .endings import LAST, death, failure, keep_lines, kill_group, oom_kills, out_of_time
-from .executors import EventHook
+from .executors import PINNING, EventHook
 
 REQUEST, ALIVE, ACCELERATE = "request.json", "alive", "accelerate.yaml"
 _RANK_MODULE = "lora_efficiency_benchmark.execution.rank"
@@ -42,8 +43,6 @@ _EXIT_CODE = re.compile(r"exitcode\s*:\s*(-?\d+)")  # in the summary that the la
 _SAID = re.compile(r"\b\w*(?:Error|Exception): \S")  # the last line of a traceback
 # Settings of accelerate in the caller's environment would be mixed into those of the cell.
 _FOREIGN = ("ACCELERATE_", "FSDP_", "PARALLELISM_CONFIG_", "MEGATRON_LM_", "TORCHELASTIC_")
-# Each rank would tie its threads to the same first cores.
-_PINNING = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
 
 
 def events_file(folder: Path, rank: int) -> Path:
@@ -69,8 +68,11 @@ def launch_command(folder: Path, processes: int, threads: int) -> list[str]:
 
 
 def launch_environment(given: Mapping[str, str]) -> dict[str, str]:
-    """The caller's variables without another launch's, and traffic on this machine only."""
-    kept = {k: v for k, v in given.items() if not k.startswith(_FOREIGN) and k not in _PINNING}
+    """The caller's variables without another launch's; what ranks exchange stays on this machine.
+
+    The port where they find each other does not: torch binds it to every interface.
+    """
+    kept = {k: v for k, v in given.items() if not k.startswith(_FOREIGN) and k not in PINNING}
     loopback = "lo0" if sys.platform == "darwin" else "lo"
     here = {"GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": loopback}
     return {**here, **kept, "PYTHONSAFEPATH": "1"}
@@ -86,6 +88,7 @@ class RankGroup:
         accelerate: Mapping[str, Any] | None,
         environment: Mapping[str, str],
     ) -> None:
+        """Raises OSError where it cannot be started; then nothing is left behind."""
         self._folder = Path(tempfile.mkdtemp(prefix="lora-bench-"))
         self._tails = [_Tail(events_file(self._folder, rank)) for rank in range(processes)]
         self._processes: dict[int, psutil.Process | None] = {}  # by rank, once it has started
@@ -94,21 +97,25 @@ class RankGroup:
         self._record: dict[str, Any] | None = None
         self._last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._killed_before = oom_kills()
-        self._write(REQUEST, json.dumps(request))
-        self._write(ACCELERATE, dump_yaml(accelerate_settings(processes, accelerate)))
-        os.mkfifo(self._folder / ALIVE, 0o600)
-        self._alive = os.open(self._folder / ALIVE, os.O_RDWR)  # never waits for a reader
-        self._launcher = subprocess.Popen(
-            launch_command(self._folder, processes, int(request["threads"])),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            env=launch_environment(environment),
-            start_new_session=True,  # Ctrl-C reaches the parent only, which then ends the ranks
-        )
+        with contextlib.ExitStack() as undo:
+            undo.callback(shutil.rmtree, self._folder, ignore_errors=True)
+            self._write(REQUEST, json.dumps(request))
+            self._write(ACCELERATE, dump_yaml(accelerate_settings(processes, accelerate)))
+            os.mkfifo(self._folder / ALIVE, 0o600)
+            self._alive = os.open(self._folder / ALIVE, os.O_RDWR)  # never waits for a reader
+            undo.callback(os.close, self._alive)
+            self._launcher = subprocess.Popen(
+                launch_command(self._folder, processes, int(request["threads"])),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                env=launch_environment(environment),
+                start_new_session=True,  # Ctrl-C reaches the parent only, which then ends the ranks
+            )
+            undo.pop_all()  # from here on, ``close`` ends everything
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
 

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..config import LoRABenchmarkConfig
-from ..errors import LoraBenchError, UserError
+from ..errors import LoraBenchError, UserError, WorkerDied, first_line
 from ..plan import Cell
 from ..results import CellRecord
 from ..tracking import Tracking
@@ -27,6 +27,7 @@ from ..units import GIB, MIB
 from .endings import (
     LAST,
     death,
+    failure,
     keep_lines,
     kill,
     kill_group,
@@ -161,7 +162,16 @@ class LocalLauncher:
             self._started()
         assert self._threads is not None
         request["threads"] = self._threads
-        group = RankGroup(request, cell["processes"], cell.get("accelerate"), self._environment())
+        accelerate, environment = cell.get("accelerate"), self._environment()
+        try:
+            group = RankGroup(request, cell["processes"], accelerate, environment)
+        except OSError as error:
+            why = first_line(error)
+            return failure(
+                WorkerDied.kind,
+                f"its processes did not start ({why})",
+                f"プロセスを開始できませんでした ({why})",
+            )
         try:
             return group.ask(on_event, limit)
         finally:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from ..config import DEFAULT_MODEL, GENERATED, LoRABenchmarkConfig, dataset_name
 from ..errors import ConfigError, UserError
 from ..language import Statement
+from ..results import EnvironmentKey
 from .nodes import Node, NodeKind, choose_kind, kinds_of
 from .on_node import REFUSED, Lost, Outcome, refusal_of
 
@@ -40,11 +41,12 @@ class Problem(NamedTuple):
 
 
 def choose_nodes(
-    nodes: Mapping[str, Node], found: Mapping[str, Outcome], device_before: str | None
+    nodes: Mapping[str, Node], found: Mapping[str, Outcome], before: EnvironmentKey | None
 ) -> tuple[NodeKind, dict[str, Any]]:
     """The nodes that all cells run on, and the facts for the head of the run.
 
-    ``nodes`` and ``found`` are by node id; facts are those of ``preflight``, with ``at_once``
+    ``nodes`` and ``found`` are by node id, ``before`` is the environment that the folder's
+    records come from; facts are those of ``preflight``, with ``at_once``
     (cells timed side by side), ``notes`` (a line for what is left out) and the nodes' names in the
     environment. Raises UserError where no node can run the cells.
     """
@@ -60,13 +62,14 @@ def choose_nodes(
         (_as_used(nodes[id_], facts), facts["environment"]) for id_, facts in facts_of.items()
     ]
     kinds = kinds_of(checked)
-    chosen = choose_kind(kinds, device_before)
+    chosen = choose_kind(kinds, before)
     notes = [f"node {problem.node} is left out: {problem.reason.en}" for problem in problems]
     notes += [_other_kind(kind) for kind in kinds if kind is not chosen]
-    if device_before not in (None, chosen.device):
+    if before is not None and before != chosen.key:
         notes.append(
-            f"the records in the folder come from {device_before}, which no node has; they are not "
-            "judged together with new ones"
+            f"the records in the folder come from {before[0]} with {before[2]} threads, and no "
+            "node has the same device, packages, cores and allocator settings; they are not judged "
+            "together with new ones"
         )
     names = sorted(node.name for node in chosen.nodes)
     _logger.info(

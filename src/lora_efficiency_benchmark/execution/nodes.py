@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..plan import Cell
+from ..results import EnvironmentKey, environment_key
 from ..units import GIB
 
 SHARED_CELLS = 4  # cells that are not timed, side by side on the cores of one node
@@ -50,6 +51,7 @@ class NodeKind:
     device: str
     accelerator: bool
     nodes: tuple[Node, ...]
+    key: EnvironmentKey | None = None  # that of the records it will make
 
     @property
     def cores(self) -> int:
@@ -66,6 +68,11 @@ class NodeKind:
         """Memory of the smallest node: a cell that asks for no more can run on any of them."""
         return min(node.memory_bytes for node in self.nodes)
 
+    @property
+    def slot_memory_bytes(self) -> int:
+        """A slot's share of the memory of its node, on the node where that is least."""
+        return min(node.memory_bytes // node.slots for node in self.nodes)
+
 
 @dataclass(frozen=True)
 class Demand:
@@ -78,28 +85,26 @@ class Demand:
 
 def kinds_of(checked: Sequence[tuple[Node, Mapping[str, Any]]]) -> list[NodeKind]:
     """Nodes sorted by kind, from the ``environment`` blocks that they sent."""
-    groups: dict[tuple[Any, ...], list[Node]] = {}
+    groups: dict[tuple[bool, Any], list[Node]] = {}
     for node, environment in checked:
-        device = environment["device"]
-        key = (
-            str(device["name"]),
-            device["type"] != "cpu",
-            node.cores,
-            tuple(sorted((environment.get("packages") or {}).items())),
-            tuple(sorted((environment.get("allocator") or {}).items())),
-        )
-        groups.setdefault(key, []).append(node)
-    return [NodeKind(key[0], key[1], tuple(nodes)) for key, nodes in groups.items()]
+        key = environment_key({**environment, "threads": node.cores})
+        accelerator = environment["device"]["type"] != "cpu"
+        groups.setdefault((accelerator, key), []).append(node)
+    return [
+        NodeKind(key[0], accelerator, tuple(nodes), key)
+        for (accelerator, key), nodes in groups.items()
+    ]
 
 
-def choose_kind(kinds: Sequence[NodeKind], before: str | None = None) -> NodeKind:
-    """The kind all cells run on: the device of earlier records, a GPU, the most slots.
+def choose_kind(kinds: Sequence[NodeKind], before: EnvironmentKey | None = None) -> NodeKind:
+    """The kind all cells run on: that of earlier records, one with a GPU, the most slots.
 
-    ``before`` is the device that the folder's records come from.
+    ``before`` is the environment that the folder's records come from.
     """
 
     def rank(kind: NodeKind) -> tuple[Any, ...]:
-        return (kind.device == before, kind.accelerator, kind.slots, kind.cores, kind.device)
+        known = before is not None and kind.key == before
+        return (known, kind.accelerator, kind.slots, kind.cores, kind.device)
 
     return max(kinds, key=rank)
 
@@ -107,13 +112,15 @@ def choose_kind(kinds: Sequence[NodeKind], before: str | None = None) -> NodeKin
 def demand_of(cell: Cell, estimate: Mapping[str, Any] | None, kind: NodeKind) -> Demand:
     """What a cell reserves on a node of its kind.
 
-    ``estimate`` is that of ``foresight``. Nobody gets more memory than the smallest node has, or
-    the cell would wait for ever: one that is not expected to fit is tried anyway.
+    ``estimate`` is that of ``foresight``; without one, memory is reserved in proportion to cores.
+    Nobody gets more memory than the smallest node has, or the cell would wait for ever: one that is
+    not expected to fit is tried anyway.
     """
     alone = cell.kind == "train" or kind.accelerator
     needed = _host_bytes(estimate, kind.accelerator)
-    memory = kind.memory_bytes if needed is None else min(needed, kind.memory_bytes)
     cpus = kind.cores if alone else max(1, kind.cores // SHARED_CELLS)
+    share = kind.slot_memory_bytes * cpus // kind.cores
+    memory = share if needed is None else min(needed, kind.memory_bytes)
     return Demand(cpus, int(kind.accelerator), memory)
 
 

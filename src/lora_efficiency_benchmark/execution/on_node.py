@@ -20,6 +20,7 @@ from ..language import Statement
 from ..plan import Cell
 from ..results import CellRecord
 from ..tracking import Tracking
+from .executors import PINNING
 from .launcher import LocalLauncher
 
 Request = dict[str, Any]
@@ -112,9 +113,12 @@ _ANSWERS: dict[str, Callable[[Request], Answer]] = {
 def _surroundings(request: Request) -> Iterator[None]:
     """Folder, variables and threads of the caller, for the child that inherits them.
 
-    Ray names the devices of a task for CUDA or for HIP; ROCm reads both, so they must agree.
+    Ray names the devices of a task for CUDA or for HIP; ROCm reads both, so they must agree. A node
+    may have other cells beside this one, so no threads are tied to cores.
     """
     before = dict(os.environ)
+    for name in PINNING:
+        os.environ.pop(name, None)
     os.environ.update(request["variables"])
     os.environ["OMP_NUM_THREADS"] = str(request["threads"])
     if "HIP_VISIBLE_DEVICES" in os.environ:

@@ -2,7 +2,8 @@
 
 Ray places cells and tries again after a lost node; here it is decided what a cell reserves, on
 which nodes it may run, and what one that gave no answer leaves behind. A cell is handed over once,
-and no event travels while it runs: a node that is timed has nothing else to do.
+no event travels while it runs, and the caller makes no report while any is in flight: a node that
+is timed has nothing else to do.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ..config import LoRABenchmarkConfig
 from ..errors import ConfigError, LoraBenchError, WorkerDied
 from ..measure.environment import ALLOCATOR_VARIABLES
 from ..plan import Cell
-from ..results import CellRecord
+from ..results import CellRecord, EnvironmentKey
 from ..tracking import Tracking
 from .executors import EstimateOf, EventHook
 from .node_check import choose_nodes, local_paths
@@ -30,8 +31,9 @@ _POLL_SECONDS = 1.0
 _LOOK_SECONDS = 10.0  # between looks at which nodes are alive
 _PASSED_ON = (  # variables that change a result or where models are looked for; no keys, no tokens
     "LORA_BENCH_CACHE", "LORA_BENCH_DEVICE", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE",
-    "HF_DATASETS_CACHE", "HF_DATASETS_OFFLINE", "CUBLAS_WORKSPACE_CONFIG", "PYTORCH_ALLOC_CONF",
-    "PYTORCH_CUDA_ALLOC_CONF", *ALLOCATOR_VARIABLES,
+    "HF_ENDPOINT", "HF_DATASETS_CACHE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE",
+    "CUBLAS_WORKSPACE_CONFIG", "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF",
+    *ALLOCATOR_VARIABLES,
 )  # fmt: skip
 
 
@@ -63,7 +65,7 @@ class RayLauncher:
     """Runs cells on the nodes of one kind, as many at a time as the cluster has room for.
 
     ``with RayLauncher("auto") as launcher:`` before cells run, ``preflight`` looks at every node
-    and chooses the kind. ``device_before`` is the device that the folder's records come from.
+    and chooses the kind. ``before`` is the environment that the folder's records come from.
     """
 
     def __init__(
@@ -71,12 +73,12 @@ class RayLauncher:
         address: str | None = None,
         time_limit_seconds: float | None = None,
         tracking: Tracking | None = None,
-        device_before: str | None = None,
+        before: EnvironmentKey | None = None,
         engine: Engine | None = None,
     ) -> None:
         self._engine = engine or RayEngine(address)
         self._limit, self._tracking = time_limit_seconds, tracking
-        self._before = device_before
+        self._before = before
         self._joined = False
         self._kind: NodeKind | None = None
         self._given: set[str] = set()
@@ -253,6 +255,8 @@ class RayLauncher:
 
     def _request(self, what: str, threads: int, **values: Any) -> Request:
         variables = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        if "@" in variables.get("HF_ENDPOINT", ""):  # an address can hold a name and a password
+            del variables["HF_ENDPOINT"]
         around = {"folder": os.getcwd(), "variables": variables, "threads": threads}
         return {"do": what, **around, **values}
 

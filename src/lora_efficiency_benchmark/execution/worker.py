@@ -58,7 +58,10 @@ class Channel:
         return bool(ready)  # no request comes while a cell runs: readable means closed
 
     def end_with_parent(self) -> None:
-        """From now on, this process ends when the other end closes, whatever it is doing."""
+        """From now on, this process ends when the other end closes, whatever it is doing.
+
+        A parent that was killed cannot end its child, which would go on beside a second try.
+        """
 
         def wait() -> None:
             select.select([self._requests], [], [])
@@ -98,16 +101,9 @@ def main() -> None:
         if isolation == "spawn":
             channel.end_with_parent()
             channel.send({"event": "started", "pid": os.getpid()})
-            threading.Thread(target=_end_with_parent, args=(channel,), daemon=True).start()
             answer(lambda: _result(request, channel), channel.send)
             return
         _fork(request, channel)
-
-
-def _end_with_parent(channel: Channel) -> None:
-    """A parent that was killed cannot end its child, which would go on beside a second try."""
-    channel.receive()  # no request comes while a cell runs: this returns when the other end closes
-    os._exit(1)
 
 
 def _fork(request: dict[str, Any], channel: Channel) -> None:

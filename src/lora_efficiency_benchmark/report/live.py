@@ -1,4 +1,7 @@
-"""The report of a run that goes on (row 6): written between cells, where nothing is timed."""
+"""The report of a run that goes on (row 6): written between cells, where nothing is timed.
+
+On a cluster, where several cells run at a time, that is between the rounds of a search only.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ class LiveReport:
         self._next = clock() + _EVERY_SECONDS
 
     def cell_ended(self, record: CellRecord) -> None:
-        """A cell has its record, and the next one has not begun."""
+        """A cell has its record, and no other one has begun."""
         began = self._clock()
         if record.cell.kind != "base" and began < self._next:
             return

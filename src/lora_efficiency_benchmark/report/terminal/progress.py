@@ -45,6 +45,10 @@ _TEXTS: dict[str, dict[str, str]] = {
     },
     "steps": {"ja": "{n} ステップ", "en": "{n} steps"},
     "cells": {"ja": "{n} セル、約 {time}", "en": "{n} cells, about {time}"},
+    "cells_at_most": {
+        "ja": "最大 {n} セル、約 {time}",
+        "en": "up to {n} cells, about {time}",
+    },
     "load": {"ja": "読み込み", "en": "loading"},
     "data": {"ja": "データ", "en": "data"},
     "audit": {"ja": "重複検査", "en": "overlap check"},
@@ -108,7 +112,11 @@ class Progress:
                 self._text("steps", n=cell.training_steps),
                 str(facts["environment"]["device"]["name"])
                 + (f" x {self._at_once}" if self._at_once > 1 else ""),
-                self._text("cells", n=len(cells), time=format_duration(self._all_left())),
+                self._text(
+                    "cells_at_most" if facts.get("uncertain_cells") else "cells",
+                    n=len(cells),
+                    time=format_duration(self._all_left()),
+                ),
             ]
             self._print(" · ".join(part for part in parts if part))
         for note in facts.get("notes", []):
