@@ -240,6 +240,17 @@ def test_a_gpu_that_the_cells_will_not_use_does_not_divide_the_cores() -> None:
     assert told["environment"]["threads"] == 32
 
 
+def test_copied_trials_do_not_say_where_a_folder_goes_on() -> None:
+    cell = next(iter(CELLS.values()))
+    trial = replace(cell, kind="trial")
+    here, there = environment(), environment(threads=64)
+    trials = [CellRecord(trial, OK, NOW, NOW, environment=there) for _ in range(3)]
+    measured = CellRecord(replace(cell, kind="memory"), OK, NOW, NOW, environment=here)
+    before = choice._most_used_environment([*trials, measured])
+    assert before == measured.environment_key
+    assert choice._most_used_environment(trials) == trials[0].environment_key
+
+
 @pytest.mark.parametrize(
     "fields",
     [

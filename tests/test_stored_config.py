@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from lora_efficiency_benchmark.errors import ConfigError
 from lora_efficiency_benchmark.folder import analyze_folder
 from lora_efficiency_benchmark.search import folder_records
 from lora_efficiency_benchmark.store import Store
+from lora_efficiency_benchmark.stored_config import as_written
 
 RESULTS = Path(__file__).parent.parent / "benchmarks/results"
 ADAPTER = {"r": 4, "alpha": 8, "target_modules": ["q_proj", "v_proj"], "dropout": 0}
@@ -47,15 +49,38 @@ def test_no_record_of_an_older_run_is_left_out(tmp_path: Path, base_model: str) 
         assert all(line.startswith(f"{tmp_path / 'config.yaml'}: ") for line in lines)
 
 
-@pytest.mark.parametrize(("language", "word"), [("en", "ignored"), ("ja", "無視します")])
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [("en", ("ignored", "kept as it was")), ("ja", ("無視します", "当時のまま"))],
+)
 def test_verdicts_of_an_older_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], language: str, word: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], language: str, words: tuple[str, str]
 ) -> None:
     older_run(tmp_path)
     found = analyze_folder(tmp_path, language=language)
     assert {arm.label for arm in found.arms} == {"full", "r=4 q,v dropout=0"}
     assert found.unfinished == 0
-    assert capsys.readouterr().err.count(word) == 2
+    told = capsys.readouterr().err
+    assert [told.count(word) for word in words] == [1, 1]
+
+
+def test_an_older_run_goes_on_under_the_ids_of_its_records(tmp_path: Path) -> None:
+    asked = make_config()
+    asked.trainer_args = {"weight_decay": 0.0, "warmup_steps": 5.0}
+    asked.lora_configurations = [{**ADAPTER, "dropout": 0.0}, {**ADAPTER, "r": 8}]
+    older = copy.copy(asked)
+    older.trainer_args = {"weight_decay": 0}
+    older.lora_configurations = [ADAPTER]
+    file = tmp_path / "config.yaml"
+    assert as_written(asked, file) is asked, "a new folder"
+    file.write_text(older.to_yaml(), encoding="utf-8")
+    found = as_written(asked, file)
+    assert repr(found.trainer_args) == "{'weight_decay': 0, 'warmup_steps': 5.0}"
+    assert repr(found.lora_configurations[0]["dropout"]) == "0"
+    assert found.lora_configurations[1] == asked.lora_configurations[1]
+    assert repr(asked.lora_configurations[0]["dropout"]) == "0.0", "what was asked stays"
+    file.write_text("seeds: many", encoding="utf-8")
+    assert as_written(asked, file) is asked
 
 
 def test_a_run_is_refused_what_an_older_run_was_allowed(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from .search import (
     unfinished_cells,
 )
 from .store import ESTIMATES, Store
+from .stored_config import as_written
 from .tracking import parse_tracking
 from .yaml_io import preset_path
 
@@ -93,6 +94,7 @@ class LoRAEfficiencyBenchmark:
             self.logger.warning("%s", line)
             if watch is not None:  # else the console handler says it
                 warn(line)
+        self.config = as_written(self.config, self.store.path / "config.yaml")
         self._note_configuration()
         records = self.store.outlines()
         missing = remaining_cells(self.config, records)

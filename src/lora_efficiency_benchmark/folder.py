@@ -23,7 +23,7 @@ def analyze_folder(path: str | Path, claims: str | None = None, language: str = 
     refuse today (in ``language``). Raises StoreError.
     """
     found = read_folder(path, claims, language)
-    estimates = read_estimates(Store(path), warn)
+    estimates = read_estimates(Store(path), warn, language)
     return analyze(found.records, found.claims, estimates, found.base_model, found.unfinished)
 
 
@@ -54,10 +54,13 @@ def read_folder(
     return FolderContents(records, load_claims(claims or "paper-r5"), base_model, left)
 
 
-def read_estimates(store: Store, tell: Callable[[str], None]) -> list[dict[str, Any]]:
+def read_estimates(
+    store: Store, tell: Callable[[str], None], language: str = "en"
+) -> list[dict[str, Any]]:
     """Entries of estimates.json; a file that cannot be used is said, and is as good as none."""
     try:
         return store.read_estimates()
     except StoreError as error:
-        tell(f"estimates left out: {error}")
+        left_out = "推定値は除きました" if language == "ja" else "estimates left out"
+        tell(f"{left_out}: {error.text(language)}")
         return []

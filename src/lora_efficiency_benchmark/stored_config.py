@@ -6,12 +6,14 @@ read a result again, nothing of it may change. A run is checked by today's rules
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from .config import LoRABenchmarkConfig, from_mapping, is_complete, load_config
+from .errors import ConfigError
 from .plain_text import shown
 from .trainer_args import reserved_names, service_names
 from .yaml_io import load_yaml_file
@@ -39,8 +41,8 @@ def load_stored_config(path: Path, tell: Callable[[str, str], None]) -> LoRABenc
     if refused:
         names = ", ".join(f"trainer_args.{name}" for name in refused)
         tell(
-            f"{path}: {names} ignored; a run refuses it today",
-            f"{path}: {names} は無視します(現在の run では指定できません)",
+            f"{path}: {names} kept as it was; a run refuses it today",
+            f"{path}: {names} は当時のまま扱います(現在の run では指定できません)",
         )
     allowed = {"trainer_args": _without(kept["trainer_args"], refused)} if refused else {}
     config = from_mapping(kept, str(path), **allowed)
@@ -48,6 +50,27 @@ def load_stored_config(path: Path, tell: Callable[[str, str], None]) -> LoRABenc
         if name in kept:
             setattr(config, name, kept[name])
     return config
+
+
+def as_written(config: LoRABenchmarkConfig, path: Path) -> LoRABenchmarkConfig:
+    """``config`` with equal numbers as an earlier run into its folder wrote them at ``path``.
+
+    ``0`` and ``0.0`` are one setting; the ids of records that stand there were made from one form.
+    """
+    try:
+        stored = load_stored_config(path, lambda en, ja: None)
+    except ConfigError:  # none there, or nothing that can be gone on with
+        return config
+    found = copy.copy(config)
+    found.lora_configurations = [
+        next((old for old in stored.lora_configurations if old == raw), raw)
+        for raw in config.lora_configurations
+    ]
+    found.trainer_args = {
+        name: old if (old := stored.trainer_args.get(name)) == value else value
+        for name, value in config.trainer_args.items()
+    }
+    return found
 
 
 def _refused(arguments: Any) -> list[str]:

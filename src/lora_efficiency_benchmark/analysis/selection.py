@@ -71,7 +71,7 @@ def select(records: Sequence[CellRecord], base_model: str | None = None) -> Sele
 
 def searched_elsewhere(selection: Selection) -> tuple[str, ...]:
     """Where trials ran that did not run in the environment that is judged, one line each."""
-    judged = {r.environment_key for r in selection.records if r.cell.kind != "trial"}
+    judged = {r.environment_key for r in selection.records if r.cell.kind != "trial"} - {None}
     trials = [r for r in selection.of_kind("trial") if r.environment]
     lines = {_environment_line(r) for r in trials if judged and r.environment_key not in judged}
     return tuple(sorted(lines))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..plan import Cell
 
 
-MANY_CELLS = 1000  # memory is traced once an arm, which takes seconds each
+MANY_CELLS = 1000  # a longer plan is there at once; memory (seconds an arm) is for the asking
 
 
 @dataclass(frozen=True)

@@ -54,5 +54,6 @@ def make_launcher(
 
 def _most_used_environment(records: Sequence[CellRecord]) -> EnvironmentKey | None:
     """Where most results come from: new ones are judged with them only if made in the same."""
-    keys = Counter(r.environment_key for r in records if r.status == OK and r.environment_key)
+    judged = [r for r in records if r.cell.kind != "trial"] or records  # trials may be copied here
+    keys = Counter(r.environment_key for r in judged if r.status == OK and r.environment_key)
     return keys.most_common(1)[0][0] if keys else None
