@@ -17,7 +17,7 @@ ROOT = Path(lora_efficiency_benchmark.__file__).parent
 ROW_NAMES = [
     "errors units language heavy_imports plain_text",
     "yaml_io adapters claims config presets architectures gpus methods tracking launching "
-    "trainer_args stored_config",
+    "trainer_args config_checks stored_config",
     "plan forecast",
     "results record_shape estimates_shape store search",
     "dataset models model_cache precision collate bf16_matmul training evaluation measure cell "

@@ -18,12 +18,8 @@ from hypothesis import strategies as st
 
 from lora_efficiency_benchmark.adapters import ALL_LINEAR, AdapterSettings, parse_adapter
 from lora_efficiency_benchmark.claims import METRICS, Claim, load_claims
-from lora_efficiency_benchmark.config import (
-    PRECISIONS,
-    LoRABenchmarkConfig,
-    load_config,
-    parse_override,
-)
+from lora_efficiency_benchmark.config import LoRABenchmarkConfig, load_config, parse_override
+from lora_efficiency_benchmark.config_checks import PRECISIONS
 from lora_efficiency_benchmark.methods import full, lora, parse_method
 from lora_efficiency_benchmark.plain_text import is_plain, one_line
 from lora_efficiency_benchmark.plan import AS_PRACTISED, CONTROLLED, FULL, LORA, Cell, expand

@@ -16,7 +16,8 @@ import pytest
 from factories import environment, make_config, make_records
 from lora_efficiency_benchmark.analysis import analyze
 from lora_efficiency_benchmark.claims import load_claims
-from lora_efficiency_benchmark.config import LoRABenchmarkConfig, Search, load_config
+from lora_efficiency_benchmark.config import LoRABenchmarkConfig, load_config
+from lora_efficiency_benchmark.config_checks import Search
 from lora_efficiency_benchmark.errors import ConfigError
 from lora_efficiency_benchmark.plan import Cell, expand
 from lora_efficiency_benchmark.report.tables.rates import rates_note

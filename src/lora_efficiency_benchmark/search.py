@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .adapters import AdapterSettings
-from .config import LoRABenchmarkConfig, Search
+from .config import LoRABenchmarkConfig
+from .config_checks import Search
 from .errors import DivergedCell, StoreError
 from .plan import Cell, arms_of, expand, trial_cell
 from .results import OK, CellRecord

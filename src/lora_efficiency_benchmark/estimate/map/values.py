@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...adapters import DEFAULT_DROPOUT
-from ...config import PRECISIONS
+from ...config_checks import PRECISIONS
 from ...errors import ConfigError
 from ...gpus import Gpu
 from ...language import Statement
