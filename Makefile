@@ -20,7 +20,7 @@ check: setup  ## format, lint, strict types
 
 audit: setup  ## known vulnerabilities of the installed packages; asks a public service
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
-	$(BIN)/python -m pip freeze --exclude-editable > .venv/audited.txt
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+.*//' > .venv/audited.txt
 	$(BIN)/pip-audit --strict --no-deps --disable-pip -r .venv/audited.txt \
 	  || (echo "audit: not clean, or not every package could be asked about: see the lines above"; exit 1)
 
