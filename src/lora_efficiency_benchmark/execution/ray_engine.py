@@ -142,9 +142,13 @@ class RayEngine:
         self._waiting.clear()
 
     def close(self) -> None:
-        """Leave the cluster, or end the one that was started here; nothing of ours goes on."""
+        """Leave the cluster, or end the one that was started here; nothing of ours goes on.
+
+        Ray ends the tasks of whoever leaves. Cancelling them before can abort this process, where
+        one completes at that moment (Ray 2.60: "Tried to complete task that was not pending").
+        """
         if self._ray is not None:
-            self.cancel()
+            self._waiting.clear()
             self._ray.shutdown()
             self._ray = None
 
