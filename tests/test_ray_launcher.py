@@ -15,6 +15,7 @@ import pytest
 
 from factories import environment, evaluation, make_config, make_records
 from lora_efficiency_benchmark import LoRAEfficiencyBenchmark, benchmark
+from lora_efficiency_benchmark.config import LoRABenchmarkConfig
 from lora_efficiency_benchmark.errors import ConfigError, LoraBenchError, UserError
 from lora_efficiency_benchmark.execution import choice, on_node, ray_engine, ray_launcher
 from lora_efficiency_benchmark.execution.node_check import choose_nodes, local_paths
@@ -485,14 +486,19 @@ def test_a_run_on_a_cluster_leaves_one_record_a_cell_and_goes_on_where_it_stoppe
     assert again.given() == [gone.stem]
 
 
+def searched_config(folder: Path) -> LoRABenchmarkConfig:
+    """Two arms, three short trials each."""
+    return make_config(
+        lora_configurations=ONE_ADAPTER, learning_rates="search", output_dir=str(folder),
+        search={"trials": 3, "steps": 2, "validation_size": 5},
+    )  # fmt: skip
+
+
 @pytest.mark.usefixtures("close_log")
 def test_the_trials_of_a_round_run_side_by_side_and_rounds_follow_each_other(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    config = make_config(
-        lora_configurations=ONE_ADAPTER, learning_rates="search", output_dir=str(tmp_path),
-        search={"trials": 3, "steps": 2, "validation_size": 5},
-    )  # fmt: skip
+    config = searched_config(tmp_path)
     cluster = FakeCluster()
     monkeypatch.setattr(LoRAEfficiencyBenchmark, "finish", lambda self, language: None)
     on_cluster(monkeypatch, cluster, config).run(executor="ray")
@@ -518,10 +524,7 @@ def test_the_trials_of_a_round_run_side_by_side_and_rounds_follow_each_other(
 def test_no_report_is_written_while_cells_are_in_flight(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    config = make_config(
-        lora_configurations=ONE_ADAPTER, learning_rates="search", output_dir=str(tmp_path),
-        search={"trials": 3, "steps": 2, "validation_size": 5},
-    )  # fmt: skip
+    config = searched_config(tmp_path)
     cluster, seen = FakeCluster(), list[int]()
 
     class Live:

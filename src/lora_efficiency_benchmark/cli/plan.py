@@ -66,15 +66,16 @@ def plan(
     load_claims(asked.claims)
     cells = remaining_cells(asked, [])
     seconds = [forecast_seconds(cell) for cell in cells]
-    if estimates is None and len(cells) > MANY_CELLS:
-        say(
-            language,
-            f"{MANY_CELLS:,} セルを超えるため、メモリは推定していません。--estimates で推定します",
-            f"more than {MANY_CELLS:,} cells: memory is not estimated; --estimates does it",
-        )
-        estimates = False
-    wanted = estimates is None or estimates
-    peaks = _estimated_peaks(cells, language) if wanted else [None] * len(cells)
+    if estimates is None:
+        estimates = len(cells) <= MANY_CELLS
+        if not estimates:
+            say(
+                language,
+                f"{MANY_CELLS:,} セルを超えるため、メモリは推定していません。"
+                "--estimates で推定します",
+                f"more than {MANY_CELLS:,} cells: memory is not estimated; --estimates does it",
+            )
+    peaks = _estimated_peaks(cells, language) if estimates else [None] * len(cells)
     if as_json:
         rows = [
             {"id": cell.id, "label": cell.label, "processes": cell.processes, **cell.to_dict(),
