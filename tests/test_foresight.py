@@ -21,6 +21,7 @@ from lora_efficiency_benchmark import (
     foresight,
 )
 from lora_efficiency_benchmark.cli import app
+from lora_efficiency_benchmark.cli import plan as cli_plan
 from lora_efficiency_benchmark.errors import StoreError
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
 from lora_efficiency_benchmark.folder import analyze_folder
@@ -119,6 +120,29 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(LocalLauncher, "run", run)
     monkeypatch.setattr(LocalLauncher, "preflight", lambda self, config: facts)
     return tried
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "and its cell runs again"), ("ja", "そのセルを測り直します")]
+)
+def test_a_record_set_aside_is_told_in_the_language_of_the_reader(
+    ran: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    language: Any,
+    words: str,
+) -> None:
+    monkeypatch.setattr(LocalLauncher, "estimate", lambda self, cells: {})
+    store = Store(tmp_path / "out")
+    store.create()
+    (store.records_path / "broken.json").write_text("{", encoding="utf-8")
+    config = tiny_config(tmp_path, tmp_path / "out")
+    LoRAEfficiencyBenchmark(config).run(watch=Watching(), language=language)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "broken.json" in line]
+    assert line.endswith(words)
+    log = (tmp_path / "out" / "lora_benchmark.log").read_text(encoding="utf-8")
+    assert "and its cell runs again" in log, "a log is English"
 
 
 def test_a_cell_that_will_not_fit_is_announced_and_tried(
@@ -353,6 +377,28 @@ def test_a_plan_without_its_model_says_so_once(tmp_path: Path) -> None:
     assert {row["estimated_peak_bytes"] for row in rows} == {None}
     (line,) = done.stderr.splitlines()
     assert "no such file or folder" in line
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [("en", "memory is not estimated: one; two"), ("ja", "メモリを推定できません: 一; 二")],
+)
+def test_a_plan_says_each_reason_once_in_the_language_of_the_reader(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    language: str,
+    line: str,
+) -> None:
+    reasons = [("one", "一"), ("two", "二"), ("one", "一")]
+    cells = expand(tiny_config(tmp_path, tmp_path))[: len(reasons)]
+    found = {
+        cell.id: {"untraceable": en, "untraceable_ja": ja}
+        for cell, (en, ja) in zip(cells, reasons, strict=True)
+    }
+    monkeypatch.setattr(foresight, "plan_estimates", lambda cells: found)
+    assert cli_plan._estimated_peaks(cells, language) == [None] * len(reasons)
+    assert capsys.readouterr().err.splitlines() == [line]
 
 
 def test_the_default_model_is_not_fetched_for_a_plan(
