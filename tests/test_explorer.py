@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from browser import NARROW, WIDE, browser, opened
+from lora_efficiency_benchmark.config.gpus import Gpu
+from lora_efficiency_benchmark.config.methods import parse_method
 from lora_efficiency_benchmark.estimate.map.flow import map_model
 from lora_efficiency_benchmark.estimate.map.values import ModelMap, Request, workspace_bytes
 from lora_efficiency_benchmark.estimate.predict import Predictor
-from lora_efficiency_benchmark.gpus import Gpu
-from lora_efficiency_benchmark.methods import parse_method
 from lora_efficiency_benchmark.report.page.explorer import render_explorer
 from lora_efficiency_benchmark.report.texts.explorer import EXPLORER_TEXTS
 from lora_efficiency_benchmark.units import GIB

@@ -11,13 +11,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from .config import LoRABenchmarkConfig
+from .config.benchmark_config import LoRABenchmarkConfig
 from .errors import LoraBenchError
-from .estimates_shape import ESTIMATES_SCHEMA
 from .execution.executors import Launcher
 from .plan import Cell
+from .records.estimates_shape import ESTIMATES_SCHEMA
+from .records.results import OK, CellRecord
+from .records.store import ESTIMATES, Store
 from .report.live import LiveReport
-from .results import OK, CellRecord
 from .search import (
     is_conclusive,
     next_trials,
@@ -25,7 +26,6 @@ from .search import (
     remaining_cells,
     uncertain_trials,
 )
-from .store import ESTIMATES, Store
 from .units import to_gib
 
 _OTHER_TEXTS = "other-texts"  # ends the name of a record that was set aside
