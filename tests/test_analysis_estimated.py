@@ -92,7 +92,19 @@ def test_a_skipped_configuration_is_named_with_its_reason() -> None:
     assert first.value is not None
     assert (second.value, second.verification, second.reason) == (None, "NOT_MEASURED", OUT_PROJ)
     assert f"not estimated: r=32 q,k,v,o ({OUT_PROJ})" in verdict.reason
-    assert OUT_PROJ in verdict.reason_ja
+    assert OUT_PROJ in verdict.reason_ja, "an older file has no Japanese"
+
+
+def test_reasons_are_told_in_japanese_where_the_file_has_them() -> None:
+    kept = make_entry(configuration="r=4 q,v", **CROSS)
+    skipped = make_entry(**CROSS, skipped=OUT_PROJ, full=None, lora=None, skipped_ja="別の名前")
+    failed = make_entry(
+        **CROSS, configuration="r=8 q,v", lora={"untraceable": "no", "untraceable_ja": "不明"}
+    )
+    verdict = only(judge(kept, skipped, failed), "memory-controlled")
+    reasons = [found.reason_ja for found in verdict.per_configuration]
+    assert reasons == ["", "別の名前", "lora: ステップの追跡不可(不明)"]
+    assert "lora: the step could not be traced (no)" in verdict.reason
 
 
 def test_nothing_but_skipped_configurations_gives_no_value() -> None:
@@ -313,13 +325,18 @@ def test_running_out_of_memory_is_told_beside_the_estimate() -> None:
     assert "r=4 q,v" not in {cell.label for cell in known.cells}
 
 
-def test_a_cell_that_could_not_be_traced_is_listed() -> None:
+@pytest.mark.parametrize(
+    ("japanese", "shown"),
+    [({}, "unknown operator"), ({"untraceable_ja": "未知の演算"}, "未知の演算")],
+)
+def test_a_cell_that_could_not_be_traced_is_listed(japanese: dict[str, str], shown: str) -> None:
     def untraceable(record: CellRecord) -> CellRecord:
         if record.memory and record.cell.label == "full":
-            record.estimate = {"untraceable": "unknown operator"}
+            record.estimate = {"untraceable": "unknown operator", **japanese}
         return record
 
     known = analyze(make_records(change=untraceable), CLAIMS).estimator
     assert known is not None
     assert known.cells == ()
     assert known.untraceable[0]["reason"] == "unknown operator"
+    assert known.untraceable[0]["reason_ja"] == shown

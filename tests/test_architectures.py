@@ -26,6 +26,7 @@ GOOD: dict[str, Any] = {
     "parameters": 10, "config": {"hidden_size": 8},
     "targets": {"q,v": ["q_proj", "v_proj"], "q,k,v,o": ["q_proj"]},
 }  # fmt: skip
+WHY = {"en": "one fused layer", "ja": "1つの層にまとまっています"}
 
 
 @pytest.mark.parametrize("architecture", PRESETS.values(), ids=list(PRESETS))
@@ -71,13 +72,23 @@ def test_names_are_found_in_any_case_and_by_hub_id() -> None:
         ({"name": "other"}, "name"),
         ({"config": {}}, "config"),
         ({"targets": {"q,v": ["q_proj"]}}, "q,k,v,o"),
-        ({"targets": {}, "inexpressible": {"q,v": "x", "q,k,v,o": "x"}}, "own_targets"),
+        ({"targets": {}, "inexpressible": {"q,v": WHY, "q,k,v,o": WHY}}, "own_targets"),
+        ({"inexpressible": {"q,v": "fused"}}, "inexpressible.q,v: must be the reason as ja and en"),
+        ({"inexpressible": {"q,v": {"en": "fused"}}}, "inexpressible.q,v"),
+        ({"inexpressible": {"q,v": {**WHY, "ja": ""}}}, "inexpressible.q,v"),
     ],
 )
 def test_a_wrong_file_is_refused_by_field(change: dict[str, Any], complaint: str) -> None:
     assert parse_architecture(GOOD, Path("toy.yaml")).targets["q,v"] == ("q_proj", "v_proj")
     with pytest.raises(ConfigError, match=rf"toy\.yaml: {complaint}"):
         parse_architecture({**GOOD, **change}, Path("toy.yaml"))
+
+
+def test_why_a_target_cannot_be_expressed_is_known_in_both_languages() -> None:
+    for preset in PRESETS.values():
+        for key, why in preset.inexpressible.items():
+            assert "層" in why.ja, (preset.name, key)
+            assert preset.to_dict()["inexpressible"][key] == why.en
 
 
 @pytest.mark.parametrize("load", [load_base_model, load_model_structure])

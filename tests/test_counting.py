@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from lora_efficiency_benchmark.config.adapters import parse_adapter
 from lora_efficiency_benchmark.config.methods import Method, parse_method
 from lora_efficiency_benchmark.errors import ConfigError, ModelError, TargetModulesError
+from lora_efficiency_benchmark.models import counting
 from lora_efficiency_benchmark.models.counting import count_methods, specification_methods
 
 KEYS = [
@@ -137,6 +139,8 @@ def test_the_specifications_configurations_in_own_names(tiny_model_dir: Path) ->
     assert [method.label for method in methods] == ["full"]
     assert [entry.label for entry in skipped] == labels[1:]
     parse_method(skipped[0].instead)
+    assert skipped[0].reason.en == "one fused query_key_value layer"
+    assert skipped[0].reason.ja == "q・k・v が1つの query_key_value 層にまとまっています"
 
 
 def test_an_unknown_model() -> None:
@@ -178,6 +182,23 @@ def test_count_prints_json_and_says_what_it_left_out() -> None:
     assert [row["method"] for row in json.loads(done.stdout)] == ["full"]
     assert "r=4 q,v: left out" in done.stderr
     assert "query_key_value" in done.stderr
+
+
+def test_what_was_left_out_is_said_in_japanese() -> None:
+    done = call("count", "open-calm-1b", "--lang", "ja")
+    assert done.returncode == 0, done.stderr
+    assert "(q・k・v が1つの query_key_value 層にまとまっています)" in done.stderr
+    assert "fused" not in done.stderr
+
+
+def test_targets_that_a_model_lacks_are_a_reason_in_both_languages() -> None:
+    from torch import nn
+
+    adapter = parse_adapter({"r": 4, "target_modules": ["q_proj", "v_proj"]})
+    skipped = counting._in_own_names(adapter, "someone/else", nn.Sequential(nn.Linear(2, 2)))
+    assert isinstance(skipped, counting.Skipped)
+    assert skipped.reason.en.isascii()
+    assert not skipped.reason.ja.isascii()
 
 
 def test_count_prints_a_table_in_japanese(tiny_model_dir: Path) -> None:

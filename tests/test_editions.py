@@ -105,10 +105,12 @@ def test_a_run_sets_them_aside_by_name_and_measures_again(tmp_path: Path) -> Non
         store.write_record(record)
     before = {path.name: path.read_bytes() for path in store.records_path.iterdir()}
     (line,) = set_aside_other_texts(settings, store)
-    assert f"{store.records_path}: " in line
-    assert f"{len(stored)} records" in line
-    assert f", {len(stored) - 3} more, and their cells run again" in line
-    assert ".json.other-texts" in line
+    assert all(f"{store.records_path}: " in text for text in line)
+    assert all(".json.other-texts" in text for text in line)
+    assert f"{len(stored)} records" in line.en
+    assert f", {len(stored) - 3} more, and their cells run again" in line.en
+    assert f" {len(stored)} 件の記録" in line.ja
+    assert f" ほか {len(stored) - 3} 件として残し、それらのセルを測り直します" in line.ja
     after = {path.name: path.read_bytes() for path in store.records_path.iterdir()}
     assert after == {f"{name}.other-texts": content for name, content in before.items()}
     assert store.load_records() == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html import unescape
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +17,12 @@ from browser import NARROW, WIDE, browser, opened
 from lora_efficiency_benchmark.config.gpus import Gpu
 from lora_efficiency_benchmark.config.methods import parse_method
 from lora_efficiency_benchmark.estimate.map.flow import map_model
-from lora_efficiency_benchmark.estimate.map.values import ModelMap, Request, workspace_bytes
+from lora_efficiency_benchmark.estimate.map.values import (
+    ModelMap,
+    Request,
+    Setting,
+    workspace_bytes,
+)
 from lora_efficiency_benchmark.estimate.predict import Predictor
 from lora_efficiency_benchmark.report.page.explorer import render_explorer
 from lora_efficiency_benchmark.report.texts.explorer import EXPLORER_TEXTS
@@ -63,6 +69,16 @@ def test_a_hostile_name_stays_text() -> None:
     assert html.count("</script>") == 3
     assert embedded(html, "map")["model"] == HOSTILE.replace("\u202e", "?")
     assert "<b>cannot</b>" not in html
+
+
+def test_what_is_left_out_has_its_reason_in_both_languages() -> None:
+    found = made_map()
+    checkpointed = replace(found.left_out[0], setting=Setting("bf16", "adamw_torch", True))
+    (entry,) = embedded(page(replace(found, left_out=(checkpointed,))), "map")["left_out"]
+    assert entry["setting"] == "bf16, adamw_torch, gradient checkpointing"
+    assert entry["setting_ja"] == "bf16, adamw_torch, 勾配チェックポイント"
+    assert (entry["reason"], entry["reason_ja"]) == tuple(checkpointed.reason)
+    assert entry["reason_ja"] == "追跡できません"
 
 
 def test_the_page_may_load_nothing() -> None:
@@ -235,6 +251,8 @@ def test_a_combination_that_is_missing_is_said(chrome: Any, made: Path) -> None:
         assert o.page.is_visible("#missing")
         assert not o.page.is_visible("#found")
         assert "cannot</b> be traced" in o.page.inner_text("#left-out")
+        o.page.click("[data-language=ja]")
+        assert "追跡できません" in o.page.inner_text("#left-out")
 
 
 @pytest.mark.slow

@@ -15,10 +15,12 @@ from typer.testing import CliRunner
 from factories import environment, tiny_run
 from lora_efficiency_benchmark import LoRABenchmarkConfig, LoRAEfficiencyBenchmark, benchmark
 from lora_efficiency_benchmark.cli import app
+from lora_efficiency_benchmark.cli import plan as cli_plan
 from lora_efficiency_benchmark.errors import StoreError
 from lora_efficiency_benchmark.estimate import claim_scale, foresight
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
 from lora_efficiency_benchmark.folder import analyze_folder
+from lora_efficiency_benchmark.language import Statement
 from lora_efficiency_benchmark.plan import Cell, expand
 from lora_efficiency_benchmark.records.results import CellRecord
 from lora_efficiency_benchmark.records.store import Store
@@ -45,7 +47,7 @@ class Watching:
     """Keeps what a person would be told."""
 
     def __init__(self) -> None:
-        self.notes: list[str] = []
+        self.notes: list[Statement] = []
         self.told: list[dict[str, Any]] = []
 
     def run_started(self, facts: dict[str, Any], cells: Sequence[Cell], kept: int) -> None:
@@ -115,6 +117,29 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return tried
 
 
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "and its cell runs again"), ("ja", "そのセルを測り直します")]
+)
+def test_a_record_set_aside_is_told_in_the_language_of_the_reader(
+    ran: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    language: Any,
+    words: str,
+) -> None:
+    monkeypatch.setattr(LocalLauncher, "estimate", lambda self, cells: {})
+    store = Store(tmp_path / "out")
+    store.create()
+    (store.records_path / "broken.json").write_text("{", encoding="utf-8")
+    config = tiny_config(tmp_path, tmp_path / "out")
+    LoRAEfficiencyBenchmark(config).run(watch=Watching(), language=language)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "broken.json" in line]
+    assert line.endswith(words)
+    log = (tmp_path / "out" / "lora_benchmark.log").read_text(encoding="utf-8")
+    assert "and its cell runs again" in log, "a log is English"
+
+
 def test_a_cell_that_will_not_fit_is_announced_and_tried(
     ran: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,7 +183,10 @@ def test_estimates_that_fail_do_not_stop_a_run(
     config = tiny_config(tmp_path, tmp_path / "out", estimate_scale=True)
     watch = Watching()
     LoRAEfficiencyBenchmark(config).run(watch=watch)
-    assert watch.notes == ["memory could not be estimated: no reason at all"]
+    (note,) = watch.notes
+    assert note.en == "memory could not be estimated: no reason at all"
+    assert note.ja == "メモリを推定できません: no reason at all"
+    assert note.en in (tmp_path / "out" / "lora_benchmark.log").read_text(encoding="utf-8")
     assert ran == [cell.id for cell in expand(config)]
     assert {r.estimate for r in Store(tmp_path / "out").load_records()} == {None}
     assert not (tmp_path / "out" / "estimates.json").exists()
@@ -241,8 +269,10 @@ def test_what_cannot_be_expressed_has_a_reason(
 ) -> None:
     cell = cell_of(tiny_config(tiny_model_dir, tmp_path, trainer_args=arguments), "memory")
     (found,) = foresight.estimate_cells([cell], foresight.plan_shape).values()
-    assert list(found) == ["untraceable"]
+    assert list(found) == ["untraceable", "untraceable_ja"]
     assert words in found["untraceable"]
+    assert words in found["untraceable_ja"]
+    assert not found["untraceable_ja"].isascii()
 
 
 @pytest.mark.parametrize("name", sorted(foresight._FREE))
@@ -256,7 +286,8 @@ def test_the_memory_of_several_processes_is_not_predicted(
     config = tiny_config(tiny_model_dir, tmp_path, launcher={"processes": 2})
     (found,) = foresight.estimate_cells([cell_of(config, "memory")], foresight.plan_shape).values()
     assert found == {
-        "untraceable": "launcher.processes 2: memory is predicted for one process only"
+        "untraceable": "launcher.processes 2: memory is predicted for one process only",
+        "untraceable_ja": "launcher.processes 2: メモリは1プロセスのときだけ予測できます",
     }
 
 
@@ -278,8 +309,11 @@ def test_a_reason_names_settings_as_they_were_written(
     config = tiny_config(tiny_model_dir, tmp_path, max_length=300, trainer_args=arguments)
     shape = foresight.Shape(longest, padded=True)
     found = foresight.estimate_cells([cell_of(config, "memory")], lambda cell: shape)
-    (reason,) = [value["untraceable"] for value in found.values()]
-    assert reason.startswith(words)
+    (reason,) = found.values()
+    assert reason["untraceable"].startswith(words)
+    start = words.partition(":")[0].replace("(longest text", "(最も長いテキスト")
+    assert reason["untraceable_ja"].startswith(start)
+    assert not reason["untraceable_ja"].isascii()
 
 
 def test_a_step_that_cannot_be_traced_has_a_reason(
@@ -291,7 +325,8 @@ def test_a_step_that_cannot_be_traced_has_a_reason(
     monkeypatch.setattr(foresight, "estimate", fail)
     cell = cell_of(tiny_config(tiny_model_dir, tmp_path), "memory")
     found = foresight.estimate_cells([cell], foresight.plan_shape)
-    assert found == {cell.id: {"untraceable": "its code does not like us"}}
+    said = "its code does not like us"
+    assert found == {cell.id: {"untraceable": said, "untraceable_ja": said}}
 
 
 def test_the_longest_batch_of_the_data(tiny_model_dir: Path, tmp_path: Path) -> None:
@@ -337,6 +372,28 @@ def test_a_plan_without_its_model_says_so_once(tmp_path: Path) -> None:
     assert {row["estimated_peak_bytes"] for row in rows} == {None}
     (line,) = done.stderr.splitlines()
     assert "no such file or folder" in line
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [("en", "memory is not estimated: one; two"), ("ja", "メモリを推定できません: 一; 二")],
+)
+def test_a_plan_says_each_reason_once_in_the_language_of_the_reader(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    language: str,
+    line: str,
+) -> None:
+    reasons = [("one", "一"), ("two", "二"), ("one", "一")]
+    cells = expand(tiny_config(tmp_path, tmp_path))[: len(reasons)]
+    found = {
+        cell.id: {"untraceable": en, "untraceable_ja": ja}
+        for cell, (en, ja) in zip(cells, reasons, strict=True)
+    }
+    monkeypatch.setattr(foresight, "plan_estimates", lambda cells: found)
+    assert cli_plan._estimated_peaks(cells, language) == [None] * len(reasons)
+    assert capsys.readouterr().err.splitlines() == [line]
 
 
 def test_the_default_model_is_not_fetched_for_a_plan(
@@ -505,6 +562,9 @@ def test_what_a_model_cannot_express_is_skipped(
     entries = claim_scale.scale_estimates()
     assert all(entry["skipped"] for entry in entries if entry["full"] is None)
     assert any(entry["skipped"] for entry in entries)
+    assert {entry["skipped_ja"] for entry in entries if entry["skipped"]} == {
+        "q・k・v が1つの query_key_value 層にまとまっています"
+    }
 
 
 def test_a_folder_gets_the_scale_once(

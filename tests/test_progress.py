@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 
 from factories import environment, fail, make_config, make_records
-from lora_efficiency_benchmark.language import Language
+from lora_efficiency_benchmark.language import Language, Statement
 from lora_efficiency_benchmark.plan import expand
 from lora_efficiency_benchmark.records.results import CellRecord
 from lora_efficiency_benchmark.report.terminal.progress import Progress
@@ -40,6 +40,15 @@ def test_every_cell_leaves_one_line_that_fits(
     assert all(cell_len(line) <= 100 for line in finished), max(finished, key=cell_len)
     assert "Some-Model (dequantised)" in lines[0]
     assert "2" in lines[1]
+
+
+@pytest.mark.parametrize(("language", "line"), [("ja", "! 注意です"), ("en", "! a note")])
+def test_notes_are_told_in_the_language_of_the_reader(
+    capsys: pytest.CaptureFixture[str], language: Language, line: str
+) -> None:
+    facts = {**FACTS, "notes": [Statement("a note", "注意です")]}
+    Progress(language).run_started(facts, [], kept=0)
+    assert capsys.readouterr().err.splitlines() == [line]
 
 
 def test_lines_carry_the_measured_values(capsys: pytest.CaptureFixture[str]) -> None:

@@ -164,7 +164,7 @@ def test_no_memory_is_predicted_and_the_reason_is_kept(both: tuple[Records, Reco
     for key, record in both[1].items():
         if key[0] != "base":
             assert record.estimate is not None
-            assert set(record.estimate) == {"untraceable"}
+            assert set(record.estimate) == {"untraceable", "untraceable_ja"}
             assert "launcher.processes 2" in record.estimate["untraceable"]
 
 

@@ -222,7 +222,10 @@ def test_all_cells_go_to_nodes_of_the_chosen_kind() -> None:
     assert told["environment"]["nodes"] == ["gamma"]
     assert told["environment"]["threads"] == 8
     assert len(told["notes"]) == 2
-    assert any("alpha" in note for note in told["notes"])
+    assert any("alpha" in note.en for note in told["notes"])
+    start = "すべてのセルを同じ種類のノードで実行するため、次のノードを除きました: "
+    assert all(note.ja.startswith(start) for note in told["notes"])
+    assert any("alpha" in note.ja for note in told["notes"])
     run_each(launcher, list(CELLS.values()))
     assert {nodes for key, _, _, nodes, _ in cluster.started if key in cluster.given()} == {("c3",)}
 
@@ -270,8 +273,10 @@ def test_a_folder_goes_on_on_nodes_of_its_kind_and_else_it_is_told(fields: dict[
     here = facts(threads=NODE.cores)
     _, told = choose_nodes({"a1": NODE}, {"a1": {"facts": here}}, before)
     (note,) = told["notes"]
-    assert note.startswith(f"the records in the folder come from {around['device']['name']} with ")
-    assert "not judged together" in note
+    device = around["device"]["name"]
+    assert note.en.startswith(f"the records in the folder come from {device} with ")
+    assert "not judged together" in note.en
+    assert note.ja.startswith(f"フォルダーの記録は {device} (")
 
     nodes = {"a1": NODE, "d4": replace(NODE, id="d4", cpus=around["threads"])}
     both: dict[str, Outcome] = {
@@ -282,7 +287,7 @@ def test_a_folder_goes_on_on_nodes_of_its_kind_and_else_it_is_told(fields: dict[
     both["e5"] = both["a1"]
     chosen, told = choose_nodes(nodes, both, before)
     assert [node.id for node in chosen.nodes] == ["d4"]
-    assert not any("records in the folder" in note for note in told["notes"])
+    assert not any("records in the folder" in note.en for note in told["notes"])
 
 
 # ---- the check of every node --------------------------------------------------------------------
@@ -304,8 +309,9 @@ def test_a_node_that_cannot_run_the_cells_is_left_out_with_a_line(
     chosen, told = choose_nodes(nodes, {"b2": outcome, "a1": {"facts": facts()}}, None)
     assert chosen.nodes == (NODE,)
     (note,) = told["notes"]
-    assert note.startswith("node beta is left out: ")
-    assert words in note
+    assert note.en.startswith("node beta is left out: ")
+    assert words in note.en
+    assert note.ja.startswith("ノード beta を除きました: ")
 
 
 @pytest.mark.parametrize(("outcome", "words"), BAD)

@@ -255,6 +255,8 @@ def test_estimates_are_read_as_they_were_written(store: Store) -> None:
         (make_entry(batch_size=True), "batch_size must be a whole number"),
         (make_entry(seq_len=0), "seq_len must be a whole number"),
         (make_entry(skipped=3), "skipped must be null or the reason"),
+        (make_entry(skipped="x", skipped_ja=3), "skipped_ja must be null or the reason"),
+        (make_entry(lora={"untraceable": "x", "untraceable_ja": 3}), "untraceable_ja must be the"),
         (make_entry(lora=None), "lora is missing, and no reason in skipped"),
         (make_entry(full=[]), "full must be an estimate"),
         (make_entry(seq_len=512.0), "seq_len must be a whole number"),

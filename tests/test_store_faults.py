@@ -264,9 +264,11 @@ def test_a_damaged_record_is_named_set_aside_and_its_cell_runs_again(
         filled.load_records()
     said_once(error, str(path), words, "run the benchmark again")
     (line,) = filled.tidy()
-    assert path.name in line
-    assert words in line
-    assert f"kept as {path.name}.unreadable, and its cell runs again" in line
+    assert path.name in line.en
+    assert words in line.en
+    assert f"kept as {path.name}.unreadable, and its cell runs again" in line.en
+    assert line.ja.startswith(f"{path}: ")
+    assert line.ja.endswith(f"。{path.name}.unreadable として残し、そのセルを測り直します")
     assert path.with_name(f"{path.name}.unreadable").read_bytes() == content
     left = filled.load_records()
     assert left == [record for record in whole if record is not victim]

@@ -91,9 +91,9 @@ class LoRAEfficiencyBenchmark:
         self.logger = self._setup_logger()
         self._quiet_console(watch is not None)
         for line in [*self.store.tidy(), *set_aside_other_texts(self.config, self.store)]:
-            self.logger.warning("%s", line)
+            self.logger.warning("%s", line.en)
             if watch is not None:  # else the console handler says it
-                warn(line)
+                warn(line.text(chosen))
         self.config = as_written(self.config, self.store.path / "config.yaml")
         self._note_configuration()
         records = self.store.outlines()

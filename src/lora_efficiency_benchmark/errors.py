@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from .language import Statement
 from .plain_text import one_line
 
 _MOST = 2000  # characters of a line
@@ -108,3 +109,11 @@ class WorkerDied(CellError):
 def first_line(error: BaseException) -> str:
     """What an error says, in one line; its kind where it says nothing."""
     return one_line((str(error).strip().splitlines() or [type(error).__name__])[0])
+
+
+def both_lines(error: BaseException) -> Statement:
+    """The same in both languages; the words of a library have no Japanese."""
+    if isinstance(error, LoraBenchError):
+        return Statement(error.text("en"), error.text("ja"))
+    line = first_line(error)
+    return Statement(line, line)

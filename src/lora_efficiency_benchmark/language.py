@@ -14,6 +14,10 @@ class Statement(NamedTuple):
     en: str
     ja: str
 
+    def text(self, language: str) -> str:
+        """The words in ``ja`` or ``en``."""
+        return self.ja if language == "ja" else self.en
+
 
 def resolve_language(option: str | None = None) -> Language:
     """``"ja"`` or ``"en"``: the option if given, else the locale's language, else English.

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from .config.benchmark_config import LoRABenchmarkConfig
-from .errors import LoraBenchError
+from .errors import LoraBenchError, both_lines
 from .execution.executors import Launcher
+from .language import Statement
 from .plan import Cell
 from .records.estimates_shape import ESTIMATES_SCHEMA
 from .records.results import OK, CellRecord
@@ -39,7 +40,7 @@ class Watch(Protocol):
         """The check before the run has passed; ``cells`` are about to run.
 
         ``facts`` are those of ``Launcher.preflight``, and ``uncertain_cells``: how many of the
-        cells a search may turn out not to need.
+        cells a search may turn out not to need. ``notes`` among them are lines in both languages.
         """
 
     def cell_started(self, cell: Cell) -> None:
@@ -138,14 +139,14 @@ class Measurement:
         return [r for r in self.store.outlines() if r.cell_id not in left_out]
 
     def _estimate_cells(
-        self, launch: Launcher, cells: Sequence[Cell], notes: list[str]
+        self, launch: Launcher, cells: Sequence[Cell], notes: list[Statement]
     ) -> dict[str, dict[str, Any]]:
         """Predicted memory by cell, rate apart; a prediction that fails is only a note."""
         try:
             found = launch.estimate(cells)
             return {_without_rate(cell): found[cell.id] for cell in cells if cell.id in found}
         except LoraBenchError as error:
-            notes.append(str(error))
+            notes.append(both_lines(error))
             return {}
 
     def estimate_scale(self, launch: Launcher) -> None:
@@ -173,7 +174,7 @@ class Measurement:
         self.store.write_json("environment.json", environment)
         device = environment["device"]
         for note in facts["notes"]:
-            self.logger.warning("%s", note)
+            self.logger.warning("%s", note.en)
         self.logger.info("model: %s, %s parameters", facts["model"], f"{facts['parameters']:,}")
         self.logger.info("device: %s (%s)", device["name"], device["type"])
         if device.get("total_memory_bytes"):
@@ -193,7 +194,7 @@ class Measurement:
             )
 
 
-def set_aside_other_texts(config: LoRABenchmarkConfig, store: Store) -> list[str]:
+def set_aside_other_texts(config: LoRABenchmarkConfig, store: Store) -> list[Statement]:
     """Planned records on another edition of the generated texts: kept, and measured again.
 
     Returns one line where there are any.
@@ -208,13 +209,17 @@ def set_aside_other_texts(config: LoRABenchmarkConfig, store: Store) -> list[str
     kept = store.set_aside(others, _OTHER_TEXTS)
     if not kept:
         return []
-    more = [f"{len(kept) - _NAMED} more"] if len(kept) > _NAMED else []
-    named = ", ".join([*kept[:_NAMED], *more])
-    return [
+    named, more = ", ".join(kept[:_NAMED]), len(kept) - _NAMED
+    named_en = f"{named}, {more} more" if more > 0 else named
+    named_ja = f"{named} ほか {more} 件" if more > 0 else f"{named} "
+    line = Statement(
         f"{store.records_path}: {len(kept)} records were measured on another edition of "
-        f"the generated texts (now edition {GENERATED_EDITION}); they are kept as {named}, and "
-        "their cells run again"
-    ]
+        f"the generated texts (now edition {GENERATED_EDITION}); they are kept as {named_en}, and "
+        "their cells run again",
+        f"{store.records_path}: {len(kept)} 件の記録は、生成テキストの別の版で測定されています "
+        f"(現在は第 {GENERATED_EDITION} 版)。{named_ja}として残し、それらのセルを測り直します",
+    )
+    return [line]
 
 
 def _without_rate(cell: Cell) -> str:

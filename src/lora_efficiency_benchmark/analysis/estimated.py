@@ -126,13 +126,15 @@ def _configuration(claim: Claim, entry: Entry) -> ConfigurationVerdict:
 def _ratio(claim: Claim, entry: Entry) -> tuple[float | None, Text]:
     """Full over LoRA, or why there is no such figure."""
     if entry.get("skipped"):
-        return None, Text(str(entry["skipped"]), str(entry["skipped"]))
+        return None, Text(str(entry["skipped"]), str(entry.get("skipped_ja") or entry["skipped"]))
     key = "peak_allocated_bytes" if claim.metric == MEMORY else "trainable_parameters"
     for side in ("full", "lora"):
-        untraceable = (entry.get(side) or {}).get("untraceable")
+        estimate = entry.get(side) or {}
+        untraceable = estimate.get("untraceable")
         if untraceable:
             en = f"{side}: the step could not be traced ({untraceable})"
-            return None, Text(en, f"{side}: ステップの追跡不可({untraceable})")
+            ja = estimate.get("untraceable_ja", untraceable)
+            return None, Text(en, f"{side}: ステップの追跡不可({ja})")
     full, lora = number(entry.get("full"), key), number(entry.get("lora"), key)
     if not full or not lora:
         return None, Text("no estimate", "推定値なし")

@@ -63,12 +63,14 @@ def _compared(record: CellRecord, models: Mapping[str, str]) -> EstimatorCell | 
 
 
 def _untraceable(record: CellRecord, models: Mapping[str, str]) -> dict[str, str]:
-    reason = str((record.estimate or {}).get("untraceable"))
+    estimate = record.estimate or {}
+    reason = str(estimate.get("untraceable"))
     cell = record.cell
     return {
         "cell_id": record.cell_id,
         "label": cell.label,
         "reading": cell.reading,
         "reason": reason,
+        "reason_ja": str(estimate.get("untraceable_ja", reason)),
         "model": models.get(cell.model_name, ""),
     }

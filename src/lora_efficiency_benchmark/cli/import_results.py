@@ -10,7 +10,7 @@ import typer
 from .output import Json, Lang, choose_language, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from ..importing import Statement, Summary
+    from ..importing import Summary
 
 _SHOWN = 20  # lines of a list, before the rest is counted
 
@@ -57,11 +57,11 @@ def _print(done: Summary, language: str) -> None:
     print_table(rows, right=(4,))
     _say_more(len(done.imported), language)
     for name, reason in done.skipped[:_SHOWN]:
-        text = _in(language, reason)
+        text = reason.text(language)
         say(language, f"除外: {name}: {text}", f"skipped: {name}: {text}", err=False)
     _say_more(len(done.skipped), language)
     for note in done.notes[:_SHOWN]:
-        text = _in(language, note)
+        text = note.text(language)
         say(language, f"注意: {text}", f"note: {text}", err=False)
     runs, left, where = len(done.imported), len(done.skipped), done.directory
     then = f"lora-bench analyze {where}"
@@ -82,7 +82,3 @@ def _say_more(count: int, language: str) -> None:
             f"and {more} more (--json lists all)",
             err=False,
         )
-
-
-def _in(language: str, statement: Statement) -> str:
-    return statement.ja if language == "ja" else statement.en

@@ -229,8 +229,11 @@ def _usual_adapters(model: str, trust_remote_code: bool, language: str) -> list[
 
     found, skipped = specification_methods(model, trust_remote_code)
     for entry in {e.reason: e for e in skipped}.values():
-        reason = f"({entry.reason})"
-        say(language, f"{entry.label}: 除きました {reason}", f"{entry.label}: left out {reason}")
+        say(
+            language,
+            f"{entry.label}: 除きました ({entry.reason.ja})",
+            f"{entry.label}: left out ({entry.reason.en})",
+        )
     targets = [m.adapter.target_modules for m in found if m.adapter is not None]
     return [
         lora(parse_adapter({"r": 16, "target_modules": list(names)}))
@@ -277,11 +280,11 @@ def _say_length(wished: int, longest: int, language: str) -> None:
 
 def _say_left_out(found: ModelMap, language: str) -> None:
     for entry in found.left_out:
-        name = f"{found.request.methods[entry.method].label}, {entry.setting.label}"
+        method, setting = found.request.methods[entry.method].label, entry.setting.name
         say(
             language,
-            f"{name}: 地図にありません ({entry.reason.ja})",
-            f"{name}: not in the map ({entry.reason.en})",
+            f"{method}, {setting.ja}: 地図にありません ({entry.reason.ja})",
+            f"{method}, {setting.en}: not in the map ({entry.reason.en})",
         )
 
 

@@ -142,13 +142,16 @@ def _print_total(count: int, uncertain: int, seconds: float, language: str) -> N
 
 def _estimated_peaks(cells: Sequence[Cell], language: str) -> list[int | None]:
     """Predicted peak of each cell in bytes; why there is none is said once."""
-    from ..estimate.foresight import UNTRACEABLE, plan_estimates
+    from ..estimate.foresight import UNTRACEABLE, UNTRACEABLE_JA, plan_estimates
 
     found = plan_estimates(cells)
-    reasons = list(dict.fromkeys(e[UNTRACEABLE] for e in found.values() if UNTRACEABLE in e))
-    if reasons:
-        text = "; ".join(reasons)
-        say(language, f"メモリを推定できません: {text}", f"memory is not estimated: {text}")
+    failed = [estimate for estimate in found.values() if UNTRACEABLE in estimate]
+    if failed:
+        en, ja = (
+            "; ".join(dict.fromkeys(estimate[key] for estimate in failed))
+            for key in (UNTRACEABLE, UNTRACEABLE_JA)
+        )
+        say(language, f"メモリを推定できません: {ja}", f"memory is not estimated: {en}")
     return [found.get(cell.id, {}).get("peak_allocated_bytes") for cell in cells]
 
 

@@ -119,9 +119,9 @@ def plain_warnings() -> Iterator[None]:
 def _say_skipped(entry: Skipped, language: str) -> None:
     say(
         language,
-        f"{entry.label}: このモデルの層では表せないため除きました ({entry.reason})。"
+        f"{entry.label}: このモデルの層では表せないため除きました ({entry.reason.ja})。"
         f"代わりの例: {entry.instead}",
-        f"{entry.label}: left out, the layers of this model cannot express it ({entry.reason}); "
+        f"{entry.label}: left out, the layers of this model cannot express it ({entry.reason.en}); "
         f"try {entry.instead}",
     )
 

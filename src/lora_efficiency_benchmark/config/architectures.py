@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..language import Statement
 from .yaml_io import load_yaml_file, preset_names, preset_path
 
 TARGET_KEYS = ("q,v", "q,k,v,o")  # the specification's choices of target modules, in short
@@ -32,13 +33,14 @@ class Architecture:
     config: dict[str, Any] = field(hash=False)  # for AutoConfig.for_model(model_type, **config)
     # TARGET_KEYS -> module names here; a key is missing where the layers cannot express it
     targets: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
-    inexpressible: dict[str, str] = field(default_factory=dict, hash=False)  # key -> why
+    inexpressible: dict[str, Statement] = field(default_factory=dict, hash=False)  # key -> why
     own_targets: tuple[str, ...] = ()  # what to adapt instead
     note: str = ""  # what could not be confirmed
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, in the order of the fields."""
+        """Plain data, in the order of the fields; reasons in English."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        plain["inexpressible"] = {key: why.en for key, why in self.inexpressible.items()}
         plain["targets"] = {key: list(names) for key, names in self.targets.items()}
         plain["own_targets"] = list(self.own_targets)
         return plain
@@ -85,10 +87,20 @@ def parse_architecture(raw: object, path: Path) -> Architecture:
         _require(key in raw or not needed, path, key, "given")
     values = dict(raw)
     values["targets"] = {k: tuple(v) for k, v in dict(raw.get("targets", {})).items()}
+    values["inexpressible"] = {
+        key: _reason(path, key, why) for key, why in dict(raw.get("inexpressible", {})).items()
+    }
     values["own_targets"] = tuple(raw.get("own_targets", ()))
     architecture = Architecture(**values)
     _check(architecture, path)
     return architecture
+
+
+def _reason(path: Path, key: str, why: object) -> Statement:
+    said = why if isinstance(why, Mapping) and set(why) == {"ja", "en"} else {}
+    known = bool(said) and all(isinstance(text, str) and text for text in said.values())
+    _require(known, path, f"inexpressible.{key}", "the reason as ja and en")
+    return Statement(**said)
 
 
 def _check(a: Architecture, path: Path) -> None:

@@ -19,13 +19,14 @@ from typing import Any
 from ..config.adapters import parse_adapter
 from ..config.benchmark_config import SPEC_CONFIGURATIONS
 from ..config.methods import Method, full
-from ..errors import StoreError, first_line
+from ..errors import StoreError
+from ..language import Statement
 from ..measure.environment import package_versions
 from ..models.cache import cache_root
 from ..models.counting import specification_methods
 from ..plan import AS_PRACTISED, CONTROLLED
 from ..records.store import Store
-from .foresight import UNTRACEABLE
+from .foresight import UNTRACEABLE, untraceable
 from .options import EstimateOptions
 from .predict import estimate
 
@@ -51,7 +52,7 @@ class Configuration:
     label: str  # the specification's, whatever the model calls its modules
     rank: int
     method: Method | None  # None where the model's layers cannot express it
-    skipped: str | None = None
+    skipped: Statement | None = None
 
 
 def scale_estimates(on_event: ScaleHook = lambda event: None) -> list[dict[str, Any]]:
@@ -132,6 +133,7 @@ def _entry(
     predict: Predict,
 ) -> dict[str, Any]:
     comparison, model, base_model = names
+    skipped = configuration.skipped
     method, precision = configuration.method, LORA_PRECISION[reading]
     return {
         "comparison": comparison,
@@ -143,7 +145,8 @@ def _entry(
         "seq_len": seq_len,
         "full": predict(base_model, full(), FULL_PRECISION, seq_len) if method else None,
         "lora": predict(model, method, precision, seq_len) if method else None,
-        "skipped": configuration.skipped,
+        "skipped": None if skipped is None else skipped.en,
+        "skipped_ja": None if skipped is None else skipped.ja,
     }
 
 
@@ -154,4 +157,4 @@ def _predict(model: str, method: Method, precision: str, seq_len: int) -> dict[s
     try:
         return estimate(model, method, options).to_dict()
     except Exception as error:  # the libraries' own code runs here; the entry says what it said
-        return {UNTRACEABLE: first_line(error)[:300]}
+        return untraceable(error)

@@ -2,7 +2,7 @@
 
 A cell's step is predicted on the batch its memory pass takes: the longest texts, cut at the cell's
 length. Cells that share a structure share a trace. What cannot be predicted carries the reason:
-``{"untraceable": "..."}``; nothing here stops a run.
+``{"untraceable": "...", "untraceable_ja": "..."}``; nothing here stops a run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..cell import load_cell_split
 from ..config.benchmark_config import DEFAULT_MODEL
 from ..config.methods import full, lora
 from ..dataset import tokenize
-from ..errors import LoraBenchError, first_line
+from ..errors import LoraBenchError, both_lines
 from ..measure.environment import accelerator_in_use, available_memory_bytes
 from ..models.cache import default_model_facts, default_model_path
 from ..models.structure import build_structure, load_model_structure
@@ -27,7 +27,7 @@ from .options import EstimateOptions
 from .predict import estimate
 from .workspaces import configured_workspace_bytes
 
-UNTRACEABLE = "untraceable"
+UNTRACEABLE, UNTRACEABLE_JA = "untraceable", "untraceable_ja"
 _OPTIMIZERS = {
     "adamw_torch": "adamw_torch",
     "adamw_torch_fused": "adamw_torch_fused",
@@ -48,6 +48,8 @@ _FREE = {
     "lr_scheduler_kwargs", "warmup_ratio", "warmup_steps", "disable_tqdm", "remove_unused_columns",
     "skip_memory_metrics", "average_tokens_across_devices", "tf32",
 }  # fmt: skip
+_OPTION = re.compile(r"^--([a-z-]+) (\S+):")
+_MOST = 300  # characters of a reason
 _FREE_PREFIXES = ("logging_", "log_level", "dataloader_", "save_", "eval_")
 
 
@@ -65,8 +67,8 @@ def estimate_cells(
     """Predicted memory of every cell that trains, by its id.
 
     ``shape_of`` tells a cell's batch (default: from its data). Each value has the keys of an
-    ``Estimate``, and those of ``judged`` where the device's limit is known; or ``untraceable``,
-    the reason why there is none.
+    ``Estimate``, and those of ``judged`` where the device's limit is known; or ``untraceable``
+    and ``untraceable_ja``, the reason why there is none.
     """
     shape_of = shape_of or data_shapes()
     device, arch = device_of_run()
@@ -81,7 +83,7 @@ def estimate_cells(
                 raise problem
             options = options_of(cell, shape_of(cell), device, arch)
         except Exception as error:  # a model, data or arguments that the cell itself will refuse
-            foreseen[cell.id] = {UNTRACEABLE: _reason(error, cell)}
+            foreseen[cell.id] = _reason(error, cell)
             continue
         key = (cell.model_name, cell.adapter, options, cell.trust_remote_code)
         if key not in known:
@@ -185,19 +187,29 @@ def _predict(cell: Cell, options: EstimateOptions) -> dict[str, Any]:
     try:
         return estimate(cell.model_name, method, options, cell.trust_remote_code).to_dict()
     except Exception as error:  # an architecture's own code runs here; a run must not end by it
-        return {UNTRACEABLE: _reason(error, cell)}
+        return _reason(error, cell)
 
 
-def _reason(error: Exception, cell: Cell) -> str:
-    """What an error says, in one line; an option by the name it has in a configuration."""
+def untraceable(error: Exception) -> dict[str, str]:
+    """``untraceable`` and ``untraceable_ja``: what an error says, in one line of each language."""
+    said = both_lines(error)
+    return {UNTRACEABLE: said.en[:_MOST], UNTRACEABLE_JA: said.ja[:_MOST]}
 
-    def setting(option: re.Match[str]) -> str:
+
+def _reason(error: Exception, cell: Cell) -> dict[str, str]:
+    """The same; an option by the name it has in a configuration."""
+
+    def setting(option: re.Match[str], longest: str) -> str:
         name, value = option[1].replace("-", "_"), option[2]
         if name == "seq_len" and value != str(cell.max_length):
-            value = f"{cell.max_length} (longest text: {value})"
+            value = f"{cell.max_length} ({longest}: {value})"
         return f"{_SETTINGS.get(name, name)} {value}:"
 
-    return re.sub(r"^--([a-z-]+) (\S+):", setting, first_line(error))[:300]
+    longest = {UNTRACEABLE: "longest text", UNTRACEABLE_JA: "最も長いテキスト"}
+    return {
+        key: re.sub(_OPTION, functools.partial(setting, longest=longest[key]), line)[:_MOST]
+        for key, line in untraceable(error).items()
+    }
 
 
 # ---- the device ---------------------------------------------------------------------------------

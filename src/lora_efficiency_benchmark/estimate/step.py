@@ -51,7 +51,7 @@ def record_step(
     structure = structure_of(config, trust_remote_code, attention=attention)
     structure.config.use_cache = options.loop == "plain" and getattr(config, "use_cache", True)
     batches = Batches(options)
-    with fake_world(options), replaced(training, "pad_batch", batches.collate), _Quiet():
+    with fake_world(options), replaced(trainer, "pad_batch", batches.collate), _Quiet():
         try:
             model = _prepare(structure, adapt, options)
             layers = {layer: i // period for i, layer in enumerate(decoder_layers(model))}

@@ -30,6 +30,13 @@ class Problem(NamedTuple):
     reason: Statement
     refused: bool = False  # the check itself said so, and would on any machine
 
+    def note(self) -> Statement:
+        """A line for the head of the run."""
+        return Statement(
+            f"node {self.node} is left out: {self.reason.en}",
+            f"ノード {self.node} を除きました: {self.reason.ja}",
+        )
+
     def error(self) -> UserError:
         """The same for a person, where no node is left."""
         if self.refused:
@@ -47,8 +54,8 @@ def choose_nodes(
 
     ``nodes`` and ``found`` are by node id, ``before`` is the environment that the folder's
     records come from; facts are those of ``preflight``, with ``at_once``
-    (cells timed side by side), ``notes`` (a line for what is left out) and the nodes' names in the
-    environment. Raises UserError where no node can run the cells.
+    (cells timed side by side), ``notes`` (a Statement for what is left out) and the nodes' names
+    in the environment. Raises UserError where no node can run the cells.
     """
     problems = [p for id_, outcome in found.items() if (p := _problem_of(nodes[id_], outcome))]
     facts_of = {
@@ -63,14 +70,18 @@ def choose_nodes(
     ]
     kinds = kinds_of(checked)
     chosen = choose_kind(kinds, before)
-    notes = [f"node {problem.node} is left out: {problem.reason.en}" for problem in problems]
+    notes = [problem.note() for problem in problems]
     notes += [_other_kind(kind) for kind in kinds if kind is not chosen]
     if before is not None and before != chosen.key:
-        notes.append(
+        note = Statement(
             f"the records in the folder come from {before[0]} with {before[2]} threads, and no "
             "node has the same device, packages, cores and allocator settings; they are not judged "
-            "together with new ones"
+            "together with new ones",
+            f"フォルダーの記録は {before[0]} ({before[2]} スレッド) のもので、デバイス・"
+            "パッケージ・コア数・アロケーターの設定が同じノードはありません。"
+            "新しい記録とは合わせて判定しません",
         )
+        notes.append(note)
     names = sorted(node.name for node in chosen.nodes)
     _logger.info(
         "Ray: %d nodes of %s, %d timed cells at once, %d cores each: %s",
@@ -121,6 +132,10 @@ def _as_used(node: Node, facts: Mapping[str, Any]) -> Node:
     return replace(node, gpus=0) if on_cpu else node
 
 
-def _other_kind(kind: NodeKind) -> str:
+def _other_kind(kind: NodeKind) -> Statement:
     names = ", ".join(sorted(node.name for node in kind.nodes))
-    return f"left out, because all cells run on nodes of one kind: {names} ({kind.device})"
+    return Statement(
+        f"left out, because all cells run on nodes of one kind: {names} ({kind.device})",
+        "すべてのセルを同じ種類のノードで実行するため、次のノードを除きました: "
+        f"{names} ({kind.device})",
+    )

@@ -12,7 +12,8 @@ from ..config.adapters import AdapterSettings, parse_adapter
 from ..config.architectures import architecture_of
 from ..config.benchmark_config import SPEC_CONFIGURATIONS
 from ..config.methods import Method
-from ..errors import TargetModulesError
+from ..errors import TargetModulesError, both_lines
+from ..language import Statement
 from ..units import to_mib
 from .adapter_modules import check_targets
 from .loading import Counts, count
@@ -26,7 +27,7 @@ class Skipped:
     """A configuration of the specification that a model's layers cannot express."""
 
     label: str  # such as "r=4 q,v"
-    reason: str  # one line
+    reason: Statement  # one line
     instead: str  # a METHOD to try
 
 
@@ -85,7 +86,8 @@ def _in_own_names(adapter: AdapterSettings, name: str, model: Any) -> AdapterSet
         try:
             check_targets(model, adapter.target_modules)
         except TargetModulesError as error:
-            return Skipped(adapter.label, str(error), f"lora:r={adapter.r},targets=all-linear")
+            instead = f"lora:r={adapter.r},targets=all-linear"
+            return Skipped(adapter.label, both_lines(error), instead)
         return adapter
     if key in architecture.targets:
         return replace(adapter, target_modules=architecture.targets[key])

@@ -44,10 +44,11 @@ def _entry_problem(entry: Any) -> Statement | None:
     for name in ("batch_size", "seq_len"):
         if not _counts(entry.get(name), least=1):
             return _must_be(name, *_COUNT, entry.get(name))
-    if entry.get("skipped") is not None and not isinstance(entry["skipped"], str):
-        return Statement(
-            "skipped must be null or the reason", "skipped は null か理由でなければなりません"
-        )
+    for name in ("skipped", "skipped_ja"):
+        if entry.get(name) is not None and not isinstance(entry[name], str):
+            return Statement(
+                f"{name} must be null or the reason", f"{name} は null か理由でなければなりません"
+            )
     problems = (_side_problem(entry, side) for side in ("full", "lora"))
     return next((problem for problem in problems if problem), None)
 
@@ -62,9 +63,11 @@ def _side_problem(entry: Mapping[str, Any], side: str) -> Statement | None:
     if not isinstance(estimate, Mapping):
         return Statement(f"{side} must be an estimate", f"{side} が推定値ではありません")
     if "untraceable" in estimate:
-        reason = estimate["untraceable"]
-        known = isinstance(reason, str) and reason
-        return None if known else _must_be(f"{side}.untraceable", "the reason", "理由", reason)
+        for name in ("untraceable", "untraceable_ja"):  # older files have no Japanese
+            reason = estimate.get(name, estimate["untraceable"])
+            if not isinstance(reason, str) or not reason:
+                return _must_be(f"{side}.{name}", "the reason", "理由", reason)
+        return None
     for name in ("trainable_parameters", "peak_allocated_bytes"):
         if not _counts(estimate.get(name), least=1):
             return _must_be(f"{side}.{name}", *_COUNT, estimate.get(name))

@@ -67,7 +67,8 @@ _SHAPE: dict[str, Any] = {
     "seconds": {_ANY: _NUMBER},
     "estimate": {
         "peak_allocated_bytes": _NUMBER, "least_needed_bytes": _NUMBER, "limit_bytes": _NUMBER,
-        "fits": _FLAG, "untraceable": _TEXT, "breakdown": {_ANY: _NUMBER},
+        "fits": _FLAG, "untraceable": _TEXT, "untraceable_ja": _TEXT,
+        "breakdown": {_ANY: _NUMBER},
     },
 }  # fmt: skip
 _NEEDED = ("started_at", "ended_at", "environment", "seconds")  # never null

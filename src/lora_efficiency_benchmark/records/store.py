@@ -80,7 +80,7 @@ class Store:
             if descriptor is not None:
                 os.close(descriptor)
 
-    def tidy(self) -> list[str]:
+    def tidy(self) -> list[Statement]:
         """Before a run, under the lock: what is no record is renamed, so that its cell runs again.
 
         Nothing is deleted but the halves of writes that a crash cut short. Returns one line for
@@ -98,7 +98,11 @@ class Store:
                 whole[path.stem] = self._read_record(path).outline()
             except StoreError as error:
                 kept = _set_aside(path, "unreadable")
-                lines.append(f"{error}; it is kept as {kept.name}, and its cell runs again")
+                line = Statement(
+                    f"{error}; it is kept as {kept.name}, and its cell runs again",
+                    f"{error.text('ja')}。{kept.name} として残し、そのセルを測り直します",
+                )
+                lines.append(line)
         self._outlines = whole
         return lines
 

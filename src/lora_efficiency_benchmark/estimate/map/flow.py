@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 from ...config.methods import Method, full
-from ...errors import ConfigError, LoraBenchError
+from ...errors import ConfigError, LoraBenchError, both_lines
 from ...language import Statement
 from ...models.loading import Counts, count
 from ...models.structure import apply_method, build_structure
@@ -49,7 +49,7 @@ def map_model(
             entries[method, setting] = found
         else:
             left_out.append(LeftOut(method, setting, found))
-        named = f"{request.methods[method].label}, {setting.label}"
+        named = f"{request.methods[method].label}, {setting.name.en}"
         on_progress(number + 1, len(tasks), named)
     if not any(method == 0 for method, _ in entries) or all(method == 0 for method, _ in entries):
         nothing = Statement("nothing to record", "記録するものがありません")
@@ -116,7 +116,7 @@ def record_task(task: Task) -> Entry | Statement:
     try:
         return _record(request, number, method, setting)
     except LoraBenchError as error:
-        return Statement(error.text("en"), error.text("ja"))
+        return both_lines(error)
 
 
 def _record(request: Request, number: int, method: int, setting: Setting) -> Entry:

@@ -38,10 +38,12 @@ class Setting:
     checkpointing: bool
 
     @property
-    def label(self) -> str:
+    def name(self) -> Statement:
         """For messages, such as ``bf16, adamw_8bit, gradient checkpointing``."""
-        parts = [self.precision, self.optimizer]
-        return ", ".join([*parts, "gradient checkpointing"] if self.checkpointing else parts)
+        both = f"{self.precision}, {self.optimizer}"
+        if not self.checkpointing:
+            return Statement(both, both)
+        return Statement(f"{both}, gradient checkpointing", f"{both}, 勾配チェックポイント")
 
     @property
     def key(self) -> str:
@@ -244,7 +246,13 @@ class ModelMap:
             ],
             "entries": {f"{i}|{s.key}": entry.to_dict() for (i, s), entry in self.entries.items()},
             "left_out": [
-                {"method": entry.method, "setting": entry.setting.label, "reason": entry.reason.en}
+                {
+                    "method": entry.method,
+                    "setting": entry.setting.name.en,
+                    "setting_ja": entry.setting.name.ja,
+                    "reason": entry.reason.en,
+                    "reason_ja": entry.reason.ja,
+                }
                 for entry in self.left_out
             ],
             "largest_error": error,

@@ -82,7 +82,7 @@ def _cleaned(model_map: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "gpus": [{**gpu, "name": formats.shorten(gpu["name"], 60)} for gpu in model_map["gpus"]],
         "left_out": [
-            {**entry, "reason": formats.shorten(entry["reason"], 300)}
+            {**entry, **{key: formats.shorten(entry[key], 300) for key in ("reason", "reason_ja")}}
             for entry in model_map["left_out"]
         ],
     }

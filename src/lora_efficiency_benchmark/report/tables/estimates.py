@@ -34,7 +34,8 @@ def estimator_table(analysis: Analysis, say: Wording) -> Table:
     cells = (*known.cells, *known.out_of_memory) if known else ()
     rows = [_cell_row(cell, say) for cell in cells]
     for entry in known.untraceable if known else ():
-        why = say("estimator.untraceable", reason=formats.clean(entry["reason"]))
+        reason = formats.clean(say.either(entry["reason"], entry["reason_ja"]))
+        why = say("estimator.untraceable", reason=reason)
         reading = say.known("reading", entry["reading"])
         name = _arm(entry["label"], entry.get("model", ""), say)
         rows.append((line(name), line(reading), line(why), (), ()))

@@ -120,7 +120,7 @@ class Progress:
             ]
             self._print(" · ".join(part for part in parts if part))
         for note in facts.get("notes", []):
-            self._print(f"! {note}")
+            self._print(f"! {note.text(self._language)}")
         if kept:
             self._print(self._text("kept", count=kept))
 

@@ -264,8 +264,9 @@
       say("link"),
     ]);
     byId("left-out").hidden = !map.left_out.length;
+    const own = state.language === "ja" ? "_ja" : "";
     fill(byId("left-out").lastElementChild, map.left_out.map(
-      (entry) => `${map.methods[entry.method].label}, ${entry.setting}: ${entry.reason}`,
+      (entry) => `${map.methods[entry.method].label}, ${entry[`setting${own}`]}: ${entry[`reason${own}`]}`,
     ));
   }
 
