@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lora_efficiency_benchmark.config import LoRABenchmarkConfig, load_config
+from lora_efficiency_benchmark.config.benchmark_config import LoRABenchmarkConfig, load_config
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
 from lora_efficiency_benchmark.plan import expand
 
@@ -94,16 +94,16 @@ def run_literally(config: LoRABenchmarkConfig) -> dict[str, float]:
         import peft  # noqa: F401
         import transformers
 
-        from lora_efficiency_benchmark import models
         from lora_efficiency_benchmark.dataset import load_split
-        from lora_efficiency_benchmark.training import OrderedTrainer, data_order
+        from lora_efficiency_benchmark.models import loading
+        from lora_efficiency_benchmark.training.trainer import OrderedTrainer, data_order
     for adapter in (None, *config.adapters):
         with clock("load"):
             transformers.set_seed(0)
-            model, tokenizer = models.load_base_model(config.model_name, "fp32")
+            model, tokenizer = loading.load_base_model(config.model_name, "fp32")
             tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
             if adapter is not None:
-                model = models.create_lora_model(model, adapter)
+                model = loading.create_lora_model(model, adapter)
         with clock("data"):
             split = load_split(
                 config.dataset, train_size=max(config.dataset_sizes),

@@ -27,12 +27,12 @@ from typing import Any
 
 import torch
 
+from lora_efficiency_benchmark.config.methods import Method, parse_method
 from lora_efficiency_benchmark.estimate.allocator import replay
 from lora_efficiency_benchmark.estimate.history import history
 from lora_efficiency_benchmark.estimate.options import EstimateOptions
 from lora_efficiency_benchmark.estimate.predict import Predictor
 from lora_efficiency_benchmark.estimate.real_step import measured_peak
-from lora_efficiency_benchmark.methods import Method, parse_method
 from lora_efficiency_benchmark.units import GIB, MIB
 
 PUBLISHED = Path(__file__).parent / "published"

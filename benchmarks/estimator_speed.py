@@ -15,9 +15,9 @@ from typing import Any
 import peft
 import transformers.trainer
 
+from lora_efficiency_benchmark.config.methods import parse_method
 from lora_efficiency_benchmark.estimate.options import EstimateOptions
 from lora_efficiency_benchmark.estimate.predict import Predictor
-from lora_efficiency_benchmark.methods import parse_method
 
 LIBRARIES = (peft.__version__, transformers.__version__)  # loaded before the clock starts
 MODEL = "llama-2-7b"

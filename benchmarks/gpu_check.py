@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_efficiency_benchmark import LoRAEfficiencyBenchmark
-from lora_efficiency_benchmark.config import load_config
+from lora_efficiency_benchmark.config.benchmark_config import load_config
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
 from lora_efficiency_benchmark.plan import LORA, expand
 from lora_efficiency_benchmark.report.terminal.progress import Progress

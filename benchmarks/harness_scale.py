@@ -23,14 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from lora_efficiency_benchmark.cli.plan import MANY_CELLS
-from lora_efficiency_benchmark.config import LoRABenchmarkConfig
+from lora_efficiency_benchmark.config.benchmark_config import LoRABenchmarkConfig
 from lora_efficiency_benchmark.execution.executors import EstimateOf, EventHook
 from lora_efficiency_benchmark.measuring import Measurement, Unwatched
 from lora_efficiency_benchmark.plan import Cell, expand
+from lora_efficiency_benchmark.records.results import CellRecord
+from lora_efficiency_benchmark.records.store import Store
 from lora_efficiency_benchmark.report.live import LiveReport
-from lora_efficiency_benchmark.results import CellRecord
 from lora_efficiency_benchmark.search import remaining_cells
-from lora_efficiency_benchmark.store import Store
 from lora_efficiency_benchmark.units import to_mib
 from report_scale import RANKS, TARGETS, record_of
 

@@ -18,15 +18,15 @@ from typing import Any
 
 import torch
 
-from lora_efficiency_benchmark import bf16_matmul, models
-from lora_efficiency_benchmark.adapters import AdapterSettings
 from lora_efficiency_benchmark.cell import pad_token_id
-from lora_efficiency_benchmark.config import LoRABenchmarkConfig, load_config
+from lora_efficiency_benchmark.config.adapters import AdapterSettings
+from lora_efficiency_benchmark.config.benchmark_config import LoRABenchmarkConfig, load_config
 from lora_efficiency_benchmark.dataset import JapaneseDatasetGenerator, tokenize
-from lora_efficiency_benchmark.evaluation import evaluate
 from lora_efficiency_benchmark.measure.environment import accelerator_in_use, describe_environment
+from lora_efficiency_benchmark.models import bf16_matmul, loading
 from lora_efficiency_benchmark.plan import SEARCH_SEED
-from lora_efficiency_benchmark.training import TrainSettings, train
+from lora_efficiency_benchmark.training.evaluation import evaluate
+from lora_efficiency_benchmark.training.trainer import TrainSettings, train
 
 CENTRES = {"full": 1e-4, "lora": 2e-3}
 FACTOR = 3.0
@@ -80,9 +80,9 @@ def trial(
     arm = "full" if adapter is None else "lora"
     precision = config.precision_of(arm)
     torch.manual_seed(0)
-    model, tokenizer = models.load_base_model(config.model_name, precision)
+    model, tokenizer = loading.load_base_model(config.model_name, precision)
     if adapter is not None:
-        model = models.create_lora_model(model, adapter)
+        model = loading.create_lora_model(model, adapter)
     model.to(DEVICE)
     generator = JapaneseDatasetGenerator()
     documents, held_out = generator.searched_documents(max(config.dataset_sizes), VALIDATION_SIZE)

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from lora_efficiency_benchmark.cli import map as cli_map
+from lora_efficiency_benchmark.config.gpus import load_gpus, parse_gpu
+from lora_efficiency_benchmark.config.methods import parse_method
 from lora_efficiency_benchmark.estimate.map.flow import longest_length, map_model
 from lora_efficiency_benchmark.estimate.map.grid import rows
 from lora_efficiency_benchmark.estimate.map.values import ModelMap, Request
-from lora_efficiency_benchmark.gpus import load_gpus, parse_gpu
-from lora_efficiency_benchmark.methods import parse_method
 from lora_efficiency_benchmark.report.page.explorer import render_explorer
 
 METHODS = ("full", "lora:r=16,targets=q_proj+v_proj")

@@ -23,10 +23,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lora_efficiency_benchmark.config import LoRABenchmarkConfig
+from lora_efficiency_benchmark.config.benchmark_config import LoRABenchmarkConfig
 from lora_efficiency_benchmark.execution.ray_launcher import RayLauncher
 from lora_efficiency_benchmark.plan import Cell, expand
-from lora_efficiency_benchmark.results import OK
+from lora_efficiency_benchmark.records.results import OK
 
 GOAL = 0.85
 

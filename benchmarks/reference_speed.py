@@ -13,9 +13,9 @@ import statistics
 import sys
 from collections.abc import Sequence
 
-from lora_efficiency_benchmark.results import CellRecord
-from lora_efficiency_benchmark.store import Store, ok_records
-from lora_efficiency_benchmark.yaml_io import dump_yaml
+from lora_efficiency_benchmark.config.yaml_io import dump_yaml
+from lora_efficiency_benchmark.records.results import CellRecord
+from lora_efficiency_benchmark.records.store import Store, ok_records
 
 
 def main() -> None:

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from lora_efficiency_benchmark.analysis import analyze
-from lora_efficiency_benchmark.claims import load_claims
-from lora_efficiency_benchmark.config import LoRABenchmarkConfig
+from lora_efficiency_benchmark.config.benchmark_config import LoRABenchmarkConfig
+from lora_efficiency_benchmark.config.claims import load_claims
 from lora_efficiency_benchmark.plan import AS_PRACTISED, Cell, expand
+from lora_efficiency_benchmark.records.results import OK, CellRecord
+from lora_efficiency_benchmark.records.store import Store
 from lora_efficiency_benchmark.report.files import write_report
-from lora_efficiency_benchmark.results import OK, CellRecord
-from lora_efficiency_benchmark.store import Store
 from lora_efficiency_benchmark.units import GIB, MIB, to_mib
 
 PARAMETERS, BASE_LOSS, STEPS, TOKENS, BYTES = 134_515_008, 2.85, 50, 60, 107

@@ -20,15 +20,15 @@ from typing import Any
 
 import torch
 
-from lora_efficiency_benchmark import models
-from lora_efficiency_benchmark.adapters import parse_adapter
 from lora_efficiency_benchmark.cell import pad_token_id
-from lora_efficiency_benchmark.collate import pad_batch
-from lora_efficiency_benchmark.config import load_config
+from lora_efficiency_benchmark.config.adapters import parse_adapter
+from lora_efficiency_benchmark.config.benchmark_config import load_config
 from lora_efficiency_benchmark.dataset import JapaneseDatasetGenerator, tokenize
 from lora_efficiency_benchmark.execution.launcher import KEEP_MEMORY
-from lora_efficiency_benchmark.precision import autocast
-from lora_efficiency_benchmark.training import TrainSettings, data_order, train
+from lora_efficiency_benchmark.models import loading
+from lora_efficiency_benchmark.models.precision import autocast
+from lora_efficiency_benchmark.training.collate import pad_batch
+from lora_efficiency_benchmark.training.trainer import TrainSettings, data_order, train
 
 LORA = {"r": 8, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]}
 
@@ -108,9 +108,9 @@ def prepare(arm: str) -> tuple[Any, list[dict[str, Any]], int]:
     """A fresh model, 400 tokenised texts, the padding token."""
     config = load_config("quick")
     torch.manual_seed(0)
-    model, tokenizer = models.load_base_model(config.model_name, "amp-bf16")
+    model, tokenizer = loading.load_base_model(config.model_name, "amp-bf16")
     if arm == "lora":
-        model = models.create_lora_model(model, parse_adapter(LORA))
+        model = loading.create_lora_model(model, parse_adapter(LORA))
     documents = JapaneseDatasetGenerator().training_documents(400)
     return model, tokenize(documents, tokenizer, config.max_length), pad_token_id(tokenizer)
 

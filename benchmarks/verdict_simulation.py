@@ -45,7 +45,7 @@ from lora_efficiency_benchmark.analysis.values import (
     VERIFIED,
 )
 from lora_efficiency_benchmark.analysis.verdicts import judge_configuration
-from lora_efficiency_benchmark.claims import Claim, load_claims
+from lora_efficiency_benchmark.config.claims import Claim, load_claims
 
 Array = NDArray[np.float64]
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lora_efficiency_benchmark.adapters import AdapterSettings
-from lora_efficiency_benchmark.config import LoRABenchmarkConfig
+from lora_efficiency_benchmark.config.adapters import AdapterSettings
+from lora_efficiency_benchmark.config.benchmark_config import LoRABenchmarkConfig
 from lora_efficiency_benchmark.plan import AS_PRACTISED, Cell, expand
-from lora_efficiency_benchmark.results import FAILED, OK, CellRecord
+from lora_efficiency_benchmark.records.results import FAILED, OK, CellRecord
 from lora_efficiency_benchmark.units import GIB
 
 FULL_PARAMETERS = 134_515_008

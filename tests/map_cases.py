@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lora_efficiency_benchmark.config.methods import parse_method
 from lora_efficiency_benchmark.estimate.map.reduction import Domain, Reduced
 from lora_efficiency_benchmark.estimate.map.values import (
     Check,
@@ -16,7 +17,6 @@ from lora_efficiency_benchmark.estimate.map.values import (
 from lora_efficiency_benchmark.estimate.recording import EXPONENTS
 from lora_efficiency_benchmark.language import Statement
 from lora_efficiency_benchmark.measure.allocations import CATEGORIES
-from lora_efficiency_benchmark.methods import parse_method
 from lora_efficiency_benchmark.units import GIB
 
 WEIGHTS = 4 * GIB  # bytes; gradients are as many, optimizer state twice as many

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lora_efficiency_benchmark.adapters import ALL_LINEAR, AdapterSettings, parse_adapter
+from lora_efficiency_benchmark.config.adapters import ALL_LINEAR, AdapterSettings, parse_adapter
 from lora_efficiency_benchmark.errors import ConfigError
 
 Q_V = ["q_proj", "v_proj"]

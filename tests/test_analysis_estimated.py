@@ -14,14 +14,14 @@ from factories import estimate, fail, make_config, make_entry, make_records
 from lora_efficiency_benchmark.analysis import analyze, specification_dictionary
 from lora_efficiency_benchmark.analysis.values import Analysis, EstimatedClaim
 from lora_efficiency_benchmark.benchmark import LoRAEfficiencyBenchmark
-from lora_efficiency_benchmark.claims import load_claims
 from lora_efficiency_benchmark.cli import app
+from lora_efficiency_benchmark.config.claims import load_claims
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
 from lora_efficiency_benchmark.folder import analyze_folder
 from lora_efficiency_benchmark.measuring import Measurement, Unwatched
+from lora_efficiency_benchmark.records.results import CellRecord
+from lora_efficiency_benchmark.records.store import Store
 from lora_efficiency_benchmark.report.live import LiveReport
-from lora_efficiency_benchmark.results import CellRecord
-from lora_efficiency_benchmark.store import Store
 from lora_efficiency_benchmark.units import GIB
 
 CLAIMS = load_claims("paper-r5")

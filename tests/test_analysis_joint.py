@@ -13,8 +13,8 @@ from lora_efficiency_benchmark.analysis.claim_verdicts import JudgedClaim, judge
 from lora_efficiency_benchmark.analysis.contrasts import PairedRatio
 from lora_efficiency_benchmark.analysis.joint import decide, judge_joint
 from lora_efficiency_benchmark.analysis.metrics import Measurement
-from lora_efficiency_benchmark.claims import Claim, load_claims
-from lora_efficiency_benchmark.results import CellRecord
+from lora_efficiency_benchmark.config.claims import Claim, load_claims
+from lora_efficiency_benchmark.records.results import CellRecord
 
 CLAIMS = load_claims("paper-r5")
 GOOD_MEMORY = {"full": 3.2, "r=4 q,v": 1.6}

@@ -9,8 +9,8 @@ import pytest
 from factories import make_config, make_records
 from lora_efficiency_benchmark.analysis import Analysis, analyze
 from lora_efficiency_benchmark.analysis.matched import loss_at
-from lora_efficiency_benchmark.claims import load_claims
-from lora_efficiency_benchmark.results import CellRecord
+from lora_efficiency_benchmark.config.claims import load_claims
+from lora_efficiency_benchmark.records.results import CellRecord
 
 ARM = [{"r": 4, "alpha": 8, "target_modules": ["q_proj", "v_proj"]}]
 BASE = 3.0

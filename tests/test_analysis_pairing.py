@@ -12,9 +12,9 @@ import pytest
 
 from factories import environment, fail, make_config, make_records
 from lora_efficiency_benchmark.analysis import Analysis, analyze
-from lora_efficiency_benchmark.claims import load_claims
+from lora_efficiency_benchmark.config.claims import load_claims
 from lora_efficiency_benchmark.plan import AS_PRACTISED
-from lora_efficiency_benchmark.results import SKIPPED, CellRecord
+from lora_efficiency_benchmark.records.results import SKIPPED, CellRecord
 
 CLAIMS = load_claims("paper-r5")
 

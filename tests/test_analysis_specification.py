@@ -10,7 +10,7 @@ import pytest
 
 from factories import make_config, make_records
 from lora_efficiency_benchmark.analysis import analyze, specification_dictionary
-from lora_efficiency_benchmark.claims import load_claims
+from lora_efficiency_benchmark.config.claims import load_claims
 
 CLAIMS = load_claims("paper-r5")
 SPECIFIED = ["parameter_reduction", "memory_reduction", "performance_retention"]

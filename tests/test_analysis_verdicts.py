@@ -17,9 +17,9 @@ from lora_efficiency_benchmark.analysis.verdicts import (
     judge_interval,
     judge_value,
 )
-from lora_efficiency_benchmark.claims import Claim, load_claims
+from lora_efficiency_benchmark.config.claims import Claim, load_claims
 from lora_efficiency_benchmark.plan import AS_PRACTISED
-from lora_efficiency_benchmark.results import CellRecord
+from lora_efficiency_benchmark.records.results import CellRecord
 from lora_efficiency_benchmark.units import GIB
 
 CLAIMS = load_claims("paper-r5")

@@ -14,8 +14,8 @@ from lora_efficiency_benchmark.analysis import AnalysisWarning, analyze
 from lora_efficiency_benchmark.analysis.warning_texts import WARNING_TEXTS, make_warning
 from lora_efficiency_benchmark.analysis.warnings import CHECKS
 from lora_efficiency_benchmark.analysis.wording import Text
-from lora_efficiency_benchmark.claims import load_claims
-from lora_efficiency_benchmark.results import CellRecord
+from lora_efficiency_benchmark.config.claims import load_claims
+from lora_efficiency_benchmark.records.results import CellRecord
 
 CLAIMS = load_claims("paper-r5")
 Change = Callable[[CellRecord], CellRecord | None]

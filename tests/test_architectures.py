@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from lora_efficiency_benchmark.adapter_modules import check_targets
-from lora_efficiency_benchmark.architectures import (
+from lora_efficiency_benchmark.config.architectures import (
     Architecture,
     architecture_of,
     close_names,
@@ -17,8 +16,9 @@ from lora_efficiency_benchmark.architectures import (
     parse_architecture,
 )
 from lora_efficiency_benchmark.errors import ConfigError, ModelError
-from lora_efficiency_benchmark.models import count, load_base_model
-from lora_efficiency_benchmark.structure import build_structure, load_model_structure
+from lora_efficiency_benchmark.models.adapter_modules import check_targets
+from lora_efficiency_benchmark.models.loading import count, load_base_model
+from lora_efficiency_benchmark.models.structure import build_structure, load_model_structure
 
 PRESETS = load_architectures()
 GOOD: dict[str, Any] = {

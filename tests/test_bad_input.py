@@ -22,7 +22,7 @@ from lora_efficiency_benchmark import cli
 from lora_efficiency_benchmark.cli import plan as cli_plan
 from lora_efficiency_benchmark.errors import LoraBenchError
 from lora_efficiency_benchmark.execution import choice
-from lora_efficiency_benchmark.store import Store
+from lora_efficiency_benchmark.records.store import Store
 
 pytestmark = pytest.mark.usefixtures("close_log", "signals")
 

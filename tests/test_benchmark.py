@@ -15,15 +15,12 @@ from typing import Any
 import pytest
 
 from factories import tiny_run
-from lora_efficiency_benchmark import (
-    JapaneseDatasetGenerator,
-    LoRAEfficiencyBenchmark,
-)
-from lora_efficiency_benchmark.config import load_config
+from lora_efficiency_benchmark import JapaneseDatasetGenerator, LoRAEfficiencyBenchmark
+from lora_efficiency_benchmark.config.benchmark_config import load_config
 from lora_efficiency_benchmark.errors import ConfigError, StoreError, TargetModulesError
 from lora_efficiency_benchmark.folder import analyze_folder
 from lora_efficiency_benchmark.plan import Cell, expand
-from lora_efficiency_benchmark.results import CellRecord
+from lora_efficiency_benchmark.records.results import CellRecord
 
 pytestmark = pytest.mark.usefixtures("close_log")
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lora_efficiency_benchmark import bf16_matmul
+from lora_efficiency_benchmark.models import bf16_matmul
 
 PREAMBLE = """
 import torch

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from lora_efficiency_benchmark.claims import Claim, load_claims
+from lora_efficiency_benchmark.config.claims import Claim, load_claims
+from lora_efficiency_benchmark.config.yaml_io import dump_yaml
 from lora_efficiency_benchmark.errors import ConfigError
-from lora_efficiency_benchmark.yaml_io import dump_yaml
 
 GOOD: dict[str, Any] = {
     "id": "a",

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from factories import BASE_LOSS, LOSSES, make_config, make_records
-from lora_efficiency_benchmark.store import Store
+from lora_efficiency_benchmark.records.store import Store
 
 CLI = [sys.executable, "-m", "lora_efficiency_benchmark.cli"]
 TINY = (

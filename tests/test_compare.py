@@ -36,12 +36,12 @@ from lora_efficiency_benchmark.analysis.comparing.values import (
     RunValue,
 )
 from lora_efficiency_benchmark.analysis.contrasts import PairedRatio
-from lora_efficiency_benchmark.claims import Claim, load_claims
+from lora_efficiency_benchmark.config.claims import Claim, load_claims
 from lora_efficiency_benchmark.folder import read_folder
 from lora_efficiency_benchmark.importing import import_results
+from lora_efficiency_benchmark.records.results import CellRecord
+from lora_efficiency_benchmark.records.store import Store
 from lora_efficiency_benchmark.report.terminal.comparing import render_comparison
-from lora_efficiency_benchmark.results import CellRecord
-from lora_efficiency_benchmark.store import Store
 from test_importing import FULL, R8, R16, peft_folder
 
 ROOT = Path(__file__).parents[1]

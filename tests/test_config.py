@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 
-from lora_efficiency_benchmark.config import (
+from lora_efficiency_benchmark.config.benchmark_config import (
     LoRABenchmarkConfig,
     load_config,
     parse_override,
 )
-from lora_efficiency_benchmark.errors import ConfigError, UserError
-from lora_efficiency_benchmark.plan import expand
-from lora_efficiency_benchmark.trainer_args import RESERVED_TRAINER_ARGS
-from lora_efficiency_benchmark.yaml_io import (
+from lora_efficiency_benchmark.config.trainer_args import RESERVED_TRAINER_ARGS
+from lora_efficiency_benchmark.config.yaml_io import (
     dump_yaml,
     load_yaml_file,
     parse_yaml,
     preset_names,
     preset_path,
 )
+from lora_efficiency_benchmark.errors import ConfigError, UserError
+from lora_efficiency_benchmark.plan import expand
 
 RATES = {"full": 1e-4, "lora": 2e-3}
 Q_V = ["q_proj", "v_proj"]

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from lora_efficiency_benchmark import counting
-from lora_efficiency_benchmark.adapters import parse_adapter
-from lora_efficiency_benchmark.counting import count_methods, specification_methods
+from lora_efficiency_benchmark.config.adapters import parse_adapter
+from lora_efficiency_benchmark.config.methods import Method, parse_method
 from lora_efficiency_benchmark.errors import ConfigError, ModelError, TargetModulesError
-from lora_efficiency_benchmark.methods import Method, parse_method
+from lora_efficiency_benchmark.models import counting
+from lora_efficiency_benchmark.models.counting import count_methods, specification_methods
 
 KEYS = [
     "model", "method", "trainable_parameters", "total_parameters", "parameter_reduction_ratio",

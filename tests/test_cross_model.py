@@ -18,9 +18,10 @@ from lora_efficiency_benchmark import LoRABenchmarkConfig, LoRAEfficiencyBenchma
 from lora_efficiency_benchmark.analysis import Analysis, analyze
 from lora_efficiency_benchmark.analysis.cross_model import short_names
 from lora_efficiency_benchmark.analysis.wording import phrase
-from lora_efficiency_benchmark.claims import load_claims
-from lora_efficiency_benchmark.config import load_config
+from lora_efficiency_benchmark.config.benchmark_config import load_config
+from lora_efficiency_benchmark.config.claims import load_claims
 from lora_efficiency_benchmark.language import Language
+from lora_efficiency_benchmark.records.results import CellRecord
 from lora_efficiency_benchmark.report import (
     render_figures,
     render_html,
@@ -44,7 +45,6 @@ from lora_efficiency_benchmark.report.tables.arm_tables import (
 )
 from lora_efficiency_benchmark.report.tables.estimates import estimator_table
 from lora_efficiency_benchmark.report.texts import wording
-from lora_efficiency_benchmark.results import CellRecord
 from lora_efficiency_benchmark.search import planned_ids, remaining_cells
 
 CLAIMS = load_claims("paper-r5")

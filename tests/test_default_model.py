@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from lora_efficiency_benchmark.config import load_config
+from lora_efficiency_benchmark.config.benchmark_config import load_config
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
-from lora_efficiency_benchmark.model_cache import check_default_model
+from lora_efficiency_benchmark.models.cache import check_default_model
 from lora_efficiency_benchmark.plan import expand
-from lora_efficiency_benchmark.results import OK
-from lora_efficiency_benchmark.store import Store
+from lora_efficiency_benchmark.records.results import OK
+from lora_efficiency_benchmark.records.store import Store
 
 PARAMETERS = 134_515_008  # of the model card; the GGUF file has as many
 

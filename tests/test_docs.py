@@ -33,14 +33,18 @@ from doc_pages import (
     words_of,
 )
 from lora_efficiency_benchmark import cli
-from lora_efficiency_benchmark.architectures import load_architectures
-from lora_efficiency_benchmark.claims import load_claims
-from lora_efficiency_benchmark.config import DEFAULT_MODEL, load_config, parse_override
+from lora_efficiency_benchmark.config.architectures import load_architectures
+from lora_efficiency_benchmark.config.benchmark_config import (
+    DEFAULT_MODEL,
+    load_config,
+    parse_override,
+)
+from lora_efficiency_benchmark.config.claims import load_claims
+from lora_efficiency_benchmark.config.gpus import parse_gpu
+from lora_efficiency_benchmark.config.methods import parse_method
+from lora_efficiency_benchmark.config.yaml_io import parse_yaml, preset_names
 from lora_efficiency_benchmark.errors import LoraBenchError
-from lora_efficiency_benchmark.gpus import parse_gpu
-from lora_efficiency_benchmark.methods import parse_method
-from lora_efficiency_benchmark.results import CellRecord, LoRAEfficiencyResult
-from lora_efficiency_benchmark.yaml_io import parse_yaml, preset_names
+from lora_efficiency_benchmark.records.results import CellRecord, LoRAEfficiencyResult
 
 COMMANDS = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
 EXAMPLES = (  # pages whose examples are run here; others have tests of their own

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from factories import make_config, make_records
-from lora_efficiency_benchmark.config import LoRABenchmarkConfig
+from lora_efficiency_benchmark.config.benchmark_config import LoRABenchmarkConfig
 from lora_efficiency_benchmark.dataset import (
     GENERATED_EDITION,
     JapaneseDatasetGenerator,
@@ -18,9 +18,9 @@ from lora_efficiency_benchmark.dataset import (
 )
 from lora_efficiency_benchmark.measuring import set_aside_other_texts
 from lora_efficiency_benchmark.plan import expand
-from lora_efficiency_benchmark.results import CellRecord
+from lora_efficiency_benchmark.records.results import CellRecord
+from lora_efficiency_benchmark.records.store import Store
 from lora_efficiency_benchmark.search import remaining_cells
-from lora_efficiency_benchmark.store import Store
 
 TEXTS, VALIDATED = 50, 6
 OLD, NEW = GENERATED_EDITION - 1, GENERATED_EDITION

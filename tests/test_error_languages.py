@@ -31,7 +31,7 @@ from lora_efficiency_benchmark.execution.node_check import choose_nodes
 from lora_efficiency_benchmark.execution.nodes import Node
 from lora_efficiency_benchmark.importing import NotImportable
 from lora_efficiency_benchmark.language import Statement
-from lora_efficiency_benchmark.store import Store
+from lora_efficiency_benchmark.records.store import Store
 
 SOURCE = Path(lora_efficiency_benchmark.__file__).parent
 JAPANESE = re.compile("[ぁ-んァ-ヶ一-龠]")

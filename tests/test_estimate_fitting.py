@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from lora_efficiency_benchmark.config.methods import parse_method
 from lora_efficiency_benchmark.estimate import fitting
 from lora_efficiency_benchmark.estimate.fitting import Largest, largest_that_fits, needed_bytes
 from lora_efficiency_benchmark.estimate.options import EstimateOptions
 from lora_efficiency_benchmark.estimate.predict import Predictor
-from lora_efficiency_benchmark.methods import parse_method
 from lora_efficiency_benchmark.units import GIB, MIB
 
 LORA = "lora:r={rank},targets=q_proj+v_proj"

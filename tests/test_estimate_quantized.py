@@ -15,13 +15,13 @@ from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
 from estimate_cases import small_config
+from lora_efficiency_benchmark.config.methods import parse_method
 from lora_efficiency_benchmark.errors import ConfigError
 from lora_efficiency_benchmark.estimate.optimizers import BlockwiseAdam8bit
 from lora_efficiency_benchmark.estimate.options import EstimateOptions
 from lora_efficiency_benchmark.estimate.predict import Predictor
 from lora_efficiency_benchmark.estimate.quantized import Int8Linear, Nf4Linear, prepare_quantized
-from lora_efficiency_benchmark.methods import parse_method
-from lora_efficiency_benchmark.models import create_lora_model
+from lora_efficiency_benchmark.models.loading import create_lora_model
 
 TOKENS, INS, OUTS = 24, 128, 320  # one call: [2, 12, 128] -> [2, 12, 320]
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from estimate_cases import ARCHITECTURES, small_config
+from lora_efficiency_benchmark.config.methods import parse_method
 from lora_efficiency_benchmark.errors import ConfigError, ModelError
 from lora_efficiency_benchmark.estimate.allocator import replay
 from lora_efficiency_benchmark.estimate.history import history
@@ -19,8 +20,7 @@ from lora_efficiency_benchmark.estimate.real_step import measured_peak
 from lora_efficiency_benchmark.estimate.step import record_step
 from lora_efficiency_benchmark.estimate.stream import STEP_END
 from lora_efficiency_benchmark.measure.allocations import CATEGORIES
-from lora_efficiency_benchmark.methods import parse_method
-from lora_efficiency_benchmark.structure import apply_method
+from lora_efficiency_benchmark.models.structure import apply_method
 
 LORA = "lora:r=8,targets=all-linear"
 QUICK = ("llama", "gpt_neox")  # in ``make test``; the others with the slow tests

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from lora_efficiency_benchmark.collate import pad_batch
 from lora_efficiency_benchmark.dataset import JapaneseDatasetGenerator, tokenize
 from lora_efficiency_benchmark.dataset.tokens import IGNORED
-from lora_efficiency_benchmark.evaluation import evaluate, summarise
-from lora_efficiency_benchmark.models import load_base_model
-from lora_efficiency_benchmark.precision import autocast, trainer_flags
+from lora_efficiency_benchmark.models.loading import load_base_model
+from lora_efficiency_benchmark.models.precision import autocast, trainer_flags
+from lora_efficiency_benchmark.training.collate import pad_batch
+from lora_efficiency_benchmark.training.evaluation import evaluate, summarise
 
 
 @pytest.fixture(scope="module")

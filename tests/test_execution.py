@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lora_efficiency_benchmark.config import LoRABenchmarkConfig
+from lora_efficiency_benchmark.config.benchmark_config import LoRABenchmarkConfig
 from lora_efficiency_benchmark.errors import UserError
 from lora_efficiency_benchmark.execution import worker
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from browser import NARROW, WIDE, browser, opened
+from lora_efficiency_benchmark.config.gpus import Gpu
+from lora_efficiency_benchmark.config.methods import parse_method
 from lora_efficiency_benchmark.estimate.map.flow import map_model
 from lora_efficiency_benchmark.estimate.map.values import (
     ModelMap,
@@ -22,8 +24,6 @@ from lora_efficiency_benchmark.estimate.map.values import (
     workspace_bytes,
 )
 from lora_efficiency_benchmark.estimate.predict import Predictor
-from lora_efficiency_benchmark.gpus import Gpu
-from lora_efficiency_benchmark.methods import parse_method
 from lora_efficiency_benchmark.report.page.explorer import render_explorer
 from lora_efficiency_benchmark.report.texts.explorer import EXPLORER_TEXTS
 from lora_efficiency_benchmark.units import GIB

@@ -13,23 +13,18 @@ import pytest
 from typer.testing import CliRunner
 
 from factories import environment, tiny_run
-from lora_efficiency_benchmark import (
-    LoRABenchmarkConfig,
-    LoRAEfficiencyBenchmark,
-    benchmark,
-    claim_scale,
-    foresight,
-)
+from lora_efficiency_benchmark import LoRABenchmarkConfig, LoRAEfficiencyBenchmark, benchmark
 from lora_efficiency_benchmark.cli import app
 from lora_efficiency_benchmark.cli import plan as cli_plan
 from lora_efficiency_benchmark.errors import StoreError
+from lora_efficiency_benchmark.estimate import claim_scale, foresight
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
 from lora_efficiency_benchmark.folder import analyze_folder
 from lora_efficiency_benchmark.language import Statement
 from lora_efficiency_benchmark.plan import Cell, expand
+from lora_efficiency_benchmark.records.results import CellRecord
+from lora_efficiency_benchmark.records.store import Store
 from lora_efficiency_benchmark.report.terminal.progress import Progress
-from lora_efficiency_benchmark.results import CellRecord
-from lora_efficiency_benchmark.store import Store
 from lora_efficiency_benchmark.units import GIB
 
 pytestmark = pytest.mark.usefixtures("close_log")

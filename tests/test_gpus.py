@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from lora_efficiency_benchmark.config.gpus import load_gpus, parse_gpu
 from lora_efficiency_benchmark.errors import ConfigError
-from lora_efficiency_benchmark.gpus import load_gpus, parse_gpu
 from lora_efficiency_benchmark.units import GIB
 
 

@@ -9,10 +9,10 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
-from lora_efficiency_benchmark import hub
 from lora_efficiency_benchmark.dataset import load_corpus
 from lora_efficiency_benchmark.errors import DataError, ModelError
-from lora_efficiency_benchmark.structure import build_structure
+from lora_efficiency_benchmark.models import hub
+from lora_efficiency_benchmark.models.structure import build_structure
 
 
 class Session:

@@ -15,14 +15,14 @@ from typer.testing import CliRunner
 
 from factories import make_config, make_records
 from lora_efficiency_benchmark import cli
-from lora_efficiency_benchmark.architectures import load_architectures
+from lora_efficiency_benchmark.config.architectures import load_architectures
 from lora_efficiency_benchmark.importing import NotImportable, files, import_results
 from lora_efficiency_benchmark.importing.fields import Fields
 from lora_efficiency_benchmark.importing.peft_config import lora_settings
 from lora_efficiency_benchmark.importing.trainer_runs import read_runs
 from lora_efficiency_benchmark.importing.weights import adapter_weights
 from lora_efficiency_benchmark.plan import CONTROLLED
-from lora_efficiency_benchmark.store import Store
+from lora_efficiency_benchmark.records.store import Store
 from lora_efficiency_benchmark.units import GIB
 from test_architecture import heavy_modules_after
 

@@ -12,15 +12,15 @@ import pytest
 from typer.testing import CliRunner
 
 from lora_efficiency_benchmark import starting
-from lora_efficiency_benchmark.adapters import parse_adapter
 from lora_efficiency_benchmark.cli import app
-from lora_efficiency_benchmark.config import DEFAULT_MODEL, load_config
+from lora_efficiency_benchmark.config.adapters import parse_adapter
+from lora_efficiency_benchmark.config.benchmark_config import DEFAULT_MODEL, load_config
+from lora_efficiency_benchmark.config.yaml_io import parse_yaml
 from lora_efficiency_benchmark.errors import ConfigError, DataError
 from lora_efficiency_benchmark.plan import FULL
 from lora_efficiency_benchmark.starting import Data, Fit, Start, Step, Target, choose_fit
 from lora_efficiency_benchmark.starting.text import start_text
 from lora_efficiency_benchmark.units import GIB
-from lora_efficiency_benchmark.yaml_io import parse_yaml
 
 CARD = Target("Some-GPU", 24 * GIB, "cuda", "sm89")
 ADAPTERS = (

@@ -14,7 +14,7 @@ import pytest
 
 import whole_runs
 from factories import tiny_run
-from lora_efficiency_benchmark.store import Store
+from lora_efficiency_benchmark.records.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 KILLS = 20

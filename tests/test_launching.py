@@ -16,9 +16,18 @@ import pytest
 
 from factories import make_config, make_records
 from lora_efficiency_benchmark.analysis import analyze
-from lora_efficiency_benchmark.claims import load_claims
 from lora_efficiency_benchmark.cli import plan as cli_plan
-from lora_efficiency_benchmark.config import LoRABenchmarkConfig, load_config
+from lora_efficiency_benchmark.config.benchmark_config import LoRABenchmarkConfig, load_config
+from lora_efficiency_benchmark.config.claims import load_claims
+from lora_efficiency_benchmark.config.launching import (
+    DDP,
+    DEEPSPEED,
+    FSDP2,
+    accelerate_settings,
+    check_launcher,
+    strategy_of,
+)
+from lora_efficiency_benchmark.config.yaml_io import dump_yaml, load_yaml_file
 from lora_efficiency_benchmark.errors import ConfigError
 from lora_efficiency_benchmark.execution import group
 from lora_efficiency_benchmark.execution.group import (
@@ -27,16 +36,7 @@ from lora_efficiency_benchmark.execution.group import (
     launch_environment,
 )
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
-from lora_efficiency_benchmark.launching import (
-    DDP,
-    DEEPSPEED,
-    FSDP2,
-    accelerate_settings,
-    check_launcher,
-    strategy_of,
-)
 from lora_efficiency_benchmark.plan import Cell, expand
-from lora_efficiency_benchmark.yaml_io import dump_yaml, load_yaml_file
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "accelerate"
 ADAPTER = {"r": 8, "target_modules": ["q_proj", "v_proj"]}

@@ -16,10 +16,10 @@ from lora_efficiency_benchmark.execution import choice
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
 from lora_efficiency_benchmark.folder import analyze_folder
 from lora_efficiency_benchmark.plan import Cell, expand
+from lora_efficiency_benchmark.records.results import CellRecord
+from lora_efficiency_benchmark.records.store import Store
 from lora_efficiency_benchmark.report.live import LiveReport
-from lora_efficiency_benchmark.results import CellRecord
 from lora_efficiency_benchmark.search import unfinished_cells
-from lora_efficiency_benchmark.store import Store
 
 ONE_ADAPTER = [{"r": 4, "target_modules": ["q_proj", "v_proj"]}]
 

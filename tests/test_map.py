@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 
 from lora_efficiency_benchmark.cli import app
 from lora_efficiency_benchmark.cli import map as cli_map
+from lora_efficiency_benchmark.config.gpus import Gpu
+from lora_efficiency_benchmark.config.methods import parse_method
 from lora_efficiency_benchmark.errors import ConfigError, LoraBenchError, ModelError
 from lora_efficiency_benchmark.estimate.map import flow
 from lora_efficiency_benchmark.estimate.map.flow import longest_length, map_model
@@ -32,9 +34,7 @@ from lora_efficiency_benchmark.estimate.options import EstimateOptions
 from lora_efficiency_benchmark.estimate.predict import CONTEXT_BYTES, Predictor
 from lora_efficiency_benchmark.estimate.recording import EXPONENTS, Recording
 from lora_efficiency_benchmark.estimate.stream import STEP_END, Stream
-from lora_efficiency_benchmark.gpus import Gpu
 from lora_efficiency_benchmark.measure.allocations import CATEGORIES
-from lora_efficiency_benchmark.methods import parse_method
 from lora_efficiency_benchmark.units import GIB
 from map_cases import FIRST, LOGITS, RANKS, TOKEN, WEIGHTS, made_map
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lora_efficiency_benchmark.adapters import AdapterSettings
+from lora_efficiency_benchmark.config.adapters import AdapterSettings
+from lora_efficiency_benchmark.config.methods import full, lora, parse_method
 from lora_efficiency_benchmark.errors import ConfigError
-from lora_efficiency_benchmark.methods import full, lora, parse_method
 
 
 def test_full() -> None:

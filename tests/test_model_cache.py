@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from lora_efficiency_benchmark import model_cache
 from lora_efficiency_benchmark.errors import ModelError
-from lora_efficiency_benchmark.models import load_base_model, resolve_model
+from lora_efficiency_benchmark.models import cache as model_cache
+from lora_efficiency_benchmark.models.loading import load_base_model, resolve_model
 
 CONTENT = b"GGUF stand-in"
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from lora_efficiency_benchmark.adapter_modules import check_targets, linear_layers
-from lora_efficiency_benchmark.adapters import AdapterSettings, parse_adapter
+from lora_efficiency_benchmark.config.adapters import AdapterSettings, parse_adapter
 from lora_efficiency_benchmark.errors import ModelError, TargetModulesError
-from lora_efficiency_benchmark.models import (
+from lora_efficiency_benchmark.models.adapter_modules import check_targets, linear_layers
+from lora_efficiency_benchmark.models.loading import (
     WEIGHT_DTYPES,
     count,
     count_parameters,

@@ -11,17 +11,17 @@ import torch
 from typer.testing import CliRunner
 
 from factories import make_config
-from lora_efficiency_benchmark.adapter_modules import check_adapter
-from lora_efficiency_benchmark.adapters import AdapterSettings, parse_adapter
 from lora_efficiency_benchmark.cell import CellRun, run_cell
 from lora_efficiency_benchmark.cli import app
-from lora_efficiency_benchmark.counting import count_methods
+from lora_efficiency_benchmark.config.adapters import AdapterSettings, parse_adapter
+from lora_efficiency_benchmark.config.methods import lora, parse_method
 from lora_efficiency_benchmark.errors import ConfigError, TargetModulesError
 from lora_efficiency_benchmark.estimate.options import EstimateOptions
 from lora_efficiency_benchmark.estimate.predict import Predictor
 from lora_efficiency_benchmark.estimate.real_step import measured_peak
-from lora_efficiency_benchmark.methods import lora, parse_method
-from lora_efficiency_benchmark.models import count, create_lora_model, load_base_model
+from lora_efficiency_benchmark.models.adapter_modules import check_adapter
+from lora_efficiency_benchmark.models.counting import count_methods
+from lora_efficiency_benchmark.models.loading import count, create_lora_model, load_base_model
 from lora_efficiency_benchmark.plan import Cell, expand
 from lora_efficiency_benchmark.preflight import preflight
 

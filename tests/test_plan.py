@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from factories import make_config
+from lora_efficiency_benchmark.config.yaml_io import parse_yaml
 from lora_efficiency_benchmark.plan import (
     AS_PRACTISED,
     CONTROLLED,
@@ -23,7 +24,6 @@ from lora_efficiency_benchmark.plan import (
     Cell,
     expand,
 )
-from lora_efficiency_benchmark.yaml_io import parse_yaml
 
 ARMS = [
     {"r": 4, "alpha": 8, "target_modules": ["q_proj", "v_proj"]},

@@ -17,18 +17,22 @@ from factories import make_config, make_records
 from lora_efficiency_benchmark.analysis import analyze
 from lora_efficiency_benchmark.analysis.values import Analysis
 from lora_efficiency_benchmark.cell import run_cell
-from lora_efficiency_benchmark.claims import load_claims
-from lora_efficiency_benchmark.config import DEFAULT_SAMPLES, LoRABenchmarkConfig, load_config
+from lora_efficiency_benchmark.config.benchmark_config import (
+    DEFAULT_SAMPLES,
+    LoRABenchmarkConfig,
+    load_config,
+)
+from lora_efficiency_benchmark.config.claims import load_claims
 from lora_efficiency_benchmark.errors import ConfigError
 from lora_efficiency_benchmark.forecast import forecast_seconds
-from lora_efficiency_benchmark.models import create_lora_model, load_base_model
+from lora_efficiency_benchmark.models.loading import create_lora_model, load_base_model
 from lora_efficiency_benchmark.plan import PROBES_EDITION, Cell, expand
-from lora_efficiency_benchmark.probes import LANGUAGES, evaluate_probes, load_probes
+from lora_efficiency_benchmark.records.results import CellRecord
+from lora_efficiency_benchmark.records.store import Store
 from lora_efficiency_benchmark.report import render_html, render_markdown
-from lora_efficiency_benchmark.results import CellRecord
-from lora_efficiency_benchmark.samples import MAX_NEW_TOKENS, generate_samples
 from lora_efficiency_benchmark.search import planned_ids
-from lora_efficiency_benchmark.store import Store
+from lora_efficiency_benchmark.training.probes import LANGUAGES, evaluate_probes, load_probes
+from lora_efficiency_benchmark.training.samples import MAX_NEW_TOKENS, generate_samples
 
 ROOT = Path(__file__).parents[1]
 PROBES = ROOT / "src" / "lora_efficiency_benchmark" / "presets" / "probes"

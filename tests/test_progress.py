@@ -8,8 +8,8 @@ from rich.cells import cell_len
 from factories import environment, fail, make_config, make_records
 from lora_efficiency_benchmark.language import Language, Statement
 from lora_efficiency_benchmark.plan import expand
+from lora_efficiency_benchmark.records.results import CellRecord
 from lora_efficiency_benchmark.report.terminal.progress import Progress
-from lora_efficiency_benchmark.results import CellRecord
 
 FACTS = {"model": "Some-Model (dequantised)", "environment": environment()}
 

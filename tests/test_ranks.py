@@ -13,14 +13,14 @@ from typing import Any
 import psutil
 import pytest
 
-from lora_efficiency_benchmark.adapters import parse_adapter
 from lora_efficiency_benchmark.benchmark import LoRAEfficiencyBenchmark
-from lora_efficiency_benchmark.config import LoRABenchmarkConfig
+from lora_efficiency_benchmark.config.adapters import parse_adapter
+from lora_efficiency_benchmark.config.benchmark_config import LoRABenchmarkConfig
 from lora_efficiency_benchmark.errors import UserError
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
 from lora_efficiency_benchmark.plan import Cell, expand
-from lora_efficiency_benchmark.results import CellRecord
-from lora_efficiency_benchmark.store import Store
+from lora_efficiency_benchmark.records.results import CellRecord
+from lora_efficiency_benchmark.records.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 

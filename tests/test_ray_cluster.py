@@ -20,8 +20,8 @@ from factories import tiny_run
 from lora_efficiency_benchmark import LoRAEfficiencyBenchmark
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
 from lora_efficiency_benchmark.plan import Cell, expand
-from lora_efficiency_benchmark.results import OK, CellRecord
-from lora_efficiency_benchmark.store import Store
+from lora_efficiency_benchmark.records.results import OK, CellRecord
+from lora_efficiency_benchmark.records.store import Store
 
 pytestmark = [
     pytest.mark.slow,

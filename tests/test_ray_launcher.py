@@ -15,7 +15,7 @@ import pytest
 
 from factories import environment, evaluation, make_config, make_records
 from lora_efficiency_benchmark import LoRAEfficiencyBenchmark, benchmark
-from lora_efficiency_benchmark.config import LoRABenchmarkConfig
+from lora_efficiency_benchmark.config.benchmark_config import LoRABenchmarkConfig
 from lora_efficiency_benchmark.errors import ConfigError, LoraBenchError, UserError
 from lora_efficiency_benchmark.execution import choice, on_node, ray_engine, ray_launcher
 from lora_efficiency_benchmark.execution.node_check import choose_nodes, local_paths
@@ -32,9 +32,9 @@ from lora_efficiency_benchmark.execution.ray_engine import RayEngine
 from lora_efficiency_benchmark.execution.ray_launcher import RayLauncher
 from lora_efficiency_benchmark.measure.environment import ALLOCATOR_VARIABLES
 from lora_efficiency_benchmark.plan import Cell, expand
-from lora_efficiency_benchmark.results import OK, CellRecord
+from lora_efficiency_benchmark.records.results import OK, CellRecord
+from lora_efficiency_benchmark.records.store import Store
 from lora_efficiency_benchmark.search import found_rates
-from lora_efficiency_benchmark.store import Store
 from lora_efficiency_benchmark.units import GIB
 
 NOW = "2026-11-24T09:00:00+00:00"

@@ -36,9 +36,9 @@ from lora_efficiency_benchmark.analysis.recommend import (
 )
 from lora_efficiency_benchmark.analysis.recommend.rule import cost_key
 from lora_efficiency_benchmark.errors import ConfigError
+from lora_efficiency_benchmark.records.results import CellRecord
+from lora_efficiency_benchmark.records.store import Store
 from lora_efficiency_benchmark.report.terminal.recommendation import render_recommendation
-from lora_efficiency_benchmark.results import CellRecord
-from lora_efficiency_benchmark.store import Store
 from lora_efficiency_benchmark.units import GIB
 
 UNDECIDED = "UNDECIDED"

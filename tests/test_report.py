@@ -20,8 +20,9 @@ from rich.cells import cell_len
 from factories import fail, make_config, make_entry, make_records
 from lora_efficiency_benchmark.analysis import analyze
 from lora_efficiency_benchmark.analysis.values import Analysis
-from lora_efficiency_benchmark.claims import load_claims
+from lora_efficiency_benchmark.config.claims import load_claims
 from lora_efficiency_benchmark.errors import ConfigError
+from lora_efficiency_benchmark.records.results import CellRecord
 from lora_efficiency_benchmark.report import (
     render_figures,
     render_html,
@@ -43,7 +44,6 @@ from lora_efficiency_benchmark.report.tables.arm_tables import (
 )
 from lora_efficiency_benchmark.report.tables.curves import curves_table, sizes_table
 from lora_efficiency_benchmark.report.texts import wording
-from lora_efficiency_benchmark.results import CellRecord
 
 LANGUAGES = ("ja", "en")
 HOSTILE = "<script>alert('x')</script> \"q\" | `code` [a](https://evil.example) \x1b[31m\u202e"

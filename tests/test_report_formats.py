@@ -23,16 +23,16 @@ from command_line import call
 from factories import fail, make_config, make_entry, make_records
 from lora_efficiency_benchmark.analysis import analyze
 from lora_efficiency_benchmark.analysis.values import Analysis
-from lora_efficiency_benchmark.claims import load_claims
+from lora_efficiency_benchmark.config.claims import load_claims
 from lora_efficiency_benchmark.errors import ConfigError
+from lora_efficiency_benchmark.records.results import CellRecord
+from lora_efficiency_benchmark.records.store import Store
 from lora_efficiency_benchmark.report.figures import png
 from lora_efficiency_benchmark.report.paper import configuration_hash, published
 from lora_efficiency_benchmark.report.paper.csv_table import COLUMNS, cell, render_csv
 from lora_efficiency_benchmark.report.paper.latex import escape, render_latex, spread
 from lora_efficiency_benchmark.report.paper.model_card import render_card
 from lora_efficiency_benchmark.report.texts import wording
-from lora_efficiency_benchmark.results import CellRecord
-from lora_efficiency_benchmark.store import Store
 
 ROOT = Path(__file__).parents[1]
 LANGUAGES = ("ja", "en")

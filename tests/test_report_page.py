@@ -13,9 +13,9 @@ from browser import NARROW, WIDE, browser, opened
 from factories import fail, make_config, make_records
 from lora_efficiency_benchmark.analysis import analyze
 from lora_efficiency_benchmark.analysis.values import Analysis
-from lora_efficiency_benchmark.claims import load_claims
+from lora_efficiency_benchmark.config.claims import load_claims
+from lora_efficiency_benchmark.records.results import CellRecord
 from lora_efficiency_benchmark.report import render_html
-from lora_efficiency_benchmark.results import CellRecord
 
 HOSTILE = "</script><script>window.hurt=1</script><img src=x onerror='window.hurt=1'>{{7*7}}"
 WAIT = 120_000  # milliseconds; machines that are busy elsewhere are slow

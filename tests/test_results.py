@@ -12,7 +12,7 @@ import pytest
 from factories import make_config
 from lora_efficiency_benchmark.errors import StoreError
 from lora_efficiency_benchmark.plan import expand
-from lora_efficiency_benchmark.results import (
+from lora_efficiency_benchmark.records.results import (
     FAILED,
     FORMAT_VERSION,
     OK,

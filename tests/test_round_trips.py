@@ -16,16 +16,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lora_efficiency_benchmark.adapters import ALL_LINEAR, AdapterSettings, parse_adapter
-from lora_efficiency_benchmark.claims import METRICS, Claim, load_claims
-from lora_efficiency_benchmark.config import LoRABenchmarkConfig, load_config, parse_override
-from lora_efficiency_benchmark.config_checks import PRECISIONS
-from lora_efficiency_benchmark.methods import full, lora, parse_method
+from lora_efficiency_benchmark.config.adapters import ALL_LINEAR, AdapterSettings, parse_adapter
+from lora_efficiency_benchmark.config.benchmark_config import (
+    LoRABenchmarkConfig,
+    load_config,
+    parse_override,
+)
+from lora_efficiency_benchmark.config.checks import PRECISIONS
+from lora_efficiency_benchmark.config.claims import METRICS, Claim, load_claims
+from lora_efficiency_benchmark.config.methods import full, lora, parse_method
+from lora_efficiency_benchmark.config.yaml_io import dump_yaml, parse_yaml
 from lora_efficiency_benchmark.plain_text import is_plain, one_line
 from lora_efficiency_benchmark.plan import AS_PRACTISED, CONTROLLED, FULL, LORA, Cell, expand
-from lora_efficiency_benchmark.results import FAILED, OK, SKIPPED, CellRecord
-from lora_efficiency_benchmark.store import Store
-from lora_efficiency_benchmark.yaml_io import dump_yaml, parse_yaml
+from lora_efficiency_benchmark.records.results import FAILED, OK, SKIPPED, CellRecord
+from lora_efficiency_benchmark.records.store import Store
 
 RESULTS = Path(__file__).parent.parent / "benchmarks/results"
 

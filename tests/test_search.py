@@ -15,14 +15,14 @@ import pytest
 
 from factories import environment, make_config, make_records
 from lora_efficiency_benchmark.analysis import analyze
-from lora_efficiency_benchmark.claims import load_claims
-from lora_efficiency_benchmark.config import LoRABenchmarkConfig, load_config
-from lora_efficiency_benchmark.config_checks import Search
+from lora_efficiency_benchmark.config.benchmark_config import LoRABenchmarkConfig, load_config
+from lora_efficiency_benchmark.config.checks import Search
+from lora_efficiency_benchmark.config.claims import load_claims
 from lora_efficiency_benchmark.errors import ConfigError
 from lora_efficiency_benchmark.plan import Cell, expand
+from lora_efficiency_benchmark.records.results import FAILED, OK, CellRecord
 from lora_efficiency_benchmark.report.tables.rates import rates_note
 from lora_efficiency_benchmark.report.texts import wording
-from lora_efficiency_benchmark.results import FAILED, OK, CellRecord
 from lora_efficiency_benchmark.search import (
     found_rates,
     next_trials,

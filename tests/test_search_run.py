@@ -12,7 +12,7 @@ import pytest
 from lora_efficiency_benchmark import LoRABenchmarkConfig, LoRAEfficiencyBenchmark
 from lora_efficiency_benchmark.folder import analyze_folder
 from lora_efficiency_benchmark.plan import Cell
-from lora_efficiency_benchmark.results import CellRecord
+from lora_efficiency_benchmark.records.results import CellRecord
 from lora_efficiency_benchmark.search import found_rates
 
 pytestmark = pytest.mark.usefixtures("close_log")

@@ -27,19 +27,19 @@ import pytest
 import test_importing
 from factories import fail, make_config, make_records
 from lora_efficiency_benchmark import cli
-from lora_efficiency_benchmark.adapters import parse_adapter
 from lora_efficiency_benchmark.analysis import analyze
-from lora_efficiency_benchmark.claims import load_claims
-from lora_efficiency_benchmark.config import LoRABenchmarkConfig, load_config
+from lora_efficiency_benchmark.config.adapters import parse_adapter
+from lora_efficiency_benchmark.config.benchmark_config import LoRABenchmarkConfig, load_config
+from lora_efficiency_benchmark.config.claims import load_claims
+from lora_efficiency_benchmark.config.methods import load_peft_config
+from lora_efficiency_benchmark.config.yaml_io import load_yaml_file
 from lora_efficiency_benchmark.dataset import paragraphs
 from lora_efficiency_benchmark.dataset.corpora import load_corpus
 from lora_efficiency_benchmark.errors import ConfigError, DataError, ModelError, StoreError
-from lora_efficiency_benchmark.methods import load_peft_config
 from lora_efficiency_benchmark.plain_text import spreadsheet_text
 from lora_efficiency_benchmark.plan import Cell, expand
-from lora_efficiency_benchmark.results import CellRecord, LoRAEfficiencyResult
-from lora_efficiency_benchmark.store import Store
-from lora_efficiency_benchmark.yaml_io import load_yaml_file
+from lora_efficiency_benchmark.records.results import CellRecord, LoRAEfficiencyResult
+from lora_efficiency_benchmark.records.store import Store
 
 EVIL = "=H('x')<script>alert(1)</script>\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2066\r\nnext|`$"
 HARMFUL = re.compile(
@@ -107,8 +107,8 @@ def own_code(tiny_model_dir: Path, tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_a_models_own_code_does_not_run(own_code: tuple[Path, Path]) -> None:
-    from lora_efficiency_benchmark.models import load_base_model
-    from lora_efficiency_benchmark.structure import build_structure
+    from lora_efficiency_benchmark.models.loading import load_base_model
+    from lora_efficiency_benchmark.models.structure import build_structure
 
     folder, marker = own_code
     for load in (build_structure, load_base_model):
@@ -149,7 +149,7 @@ def pickled(tiny_model_dir: Path, tmp_path: Path) -> Path:
 
 
 def test_pickled_weights_are_refused_with_the_reason(pickled: Path) -> None:
-    from lora_efficiency_benchmark.models import load_base_model
+    from lora_efficiency_benchmark.models.loading import load_base_model
     from lora_efficiency_benchmark.preflight import preflight
 
     config = make_config(model_name=str(pickled))
@@ -163,7 +163,7 @@ def test_pickled_weights_are_refused_with_the_reason(pickled: Path) -> None:
 def test_pickled_weights_are_read_where_allowed(pickled: Path, tiny_model_dir: Path) -> None:
     import torch
 
-    from lora_efficiency_benchmark.models import load_base_model
+    from lora_efficiency_benchmark.models.loading import load_base_model
 
     model, _ = load_base_model(str(pickled), allow_pickle=True)
     same, _ = load_base_model(str(tiny_model_dir))
@@ -177,7 +177,7 @@ def test_a_pickle_that_holds_more_than_weights_does_not_run(
 ) -> None:
     import torch
 
-    from lora_efficiency_benchmark.models import load_base_model
+    from lora_efficiency_benchmark.models.loading import load_base_model
 
     marker = tmp_path / "ran"
     for content in (lambda f: torch.save({"w": Bomb(marker)}, f), lambda f: f.write(b"garbage")):

@@ -17,7 +17,7 @@ import pytest
 
 import whole_runs
 from factories import tiny_run
-from lora_efficiency_benchmark.store import Store
+from lora_efficiency_benchmark.records.store import Store
 from lora_efficiency_benchmark.units import MIB
 
 pytestmark = [

@@ -16,14 +16,14 @@ import pytest
 from factories import make_config, make_entry
 from lora_efficiency_benchmark.errors import StoreError
 from lora_efficiency_benchmark.plan import expand
-from lora_efficiency_benchmark.results import (
+from lora_efficiency_benchmark.records.results import (
     FAILED,
     OK,
     SKIPPED,
     CellRecord,
     LoRAEfficiencyResult,
 )
-from lora_efficiency_benchmark.store import Store, ok_records
+from lora_efficiency_benchmark.records.store import Store, ok_records
 
 SIZES = {"trainable_parameters": 9, "peak_allocated_bytes": 9}
 
@@ -171,7 +171,7 @@ def test_moving_aside_twice_within_a_second(
         def now() -> Any:
             return time
 
-    monkeypatch.setattr("lora_efficiency_benchmark.store.datetime", Stopped)
+    monkeypatch.setattr("lora_efficiency_benchmark.records.store.datetime", Stopped)
     monkeypatch.setattr(time, "strftime", lambda _: "20260101-000000")
     names = []
     for _ in range(3):

@@ -21,15 +21,16 @@ from typing import Any
 import pytest
 
 from factories import make_config, make_records
-from lora_efficiency_benchmark import LoRAEfficiencyBenchmark, benchmark, store
-from lora_efficiency_benchmark.config import LoRABenchmarkConfig
+from lora_efficiency_benchmark import LoRAEfficiencyBenchmark, benchmark
+from lora_efficiency_benchmark.config.benchmark_config import LoRABenchmarkConfig
 from lora_efficiency_benchmark.errors import StoreError
 from lora_efficiency_benchmark.execution import choice
 from lora_efficiency_benchmark.execution.launcher import LocalLauncher
 from lora_efficiency_benchmark.plan import Cell
-from lora_efficiency_benchmark.results import CellRecord
+from lora_efficiency_benchmark.records import store
+from lora_efficiency_benchmark.records.results import CellRecord
+from lora_efficiency_benchmark.records.store import Store
 from lora_efficiency_benchmark.search import remaining_cells
-from lora_efficiency_benchmark.store import Store
 
 pytestmark = pytest.mark.usefixtures("close_log")
 
@@ -329,7 +330,7 @@ def test_halves_of_writes_are_removed_and_nothing_else(filled: Store) -> None:
 
 HOLDER = (
     "import sys\n"
-    "from lora_efficiency_benchmark.store import Store\n"
+    "from lora_efficiency_benchmark.records.store import Store\n"
     "with Store(sys.argv[1]).lock():\n"
     "    print('held', flush=True)\n"
     "    sys.stdin.read()\n"

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from factories import make_config, make_records
-from lora_efficiency_benchmark.config import load_config
+from lora_efficiency_benchmark.config.benchmark_config import load_config
+from lora_efficiency_benchmark.config.stored import as_written
 from lora_efficiency_benchmark.errors import ConfigError
 from lora_efficiency_benchmark.folder import analyze_folder
+from lora_efficiency_benchmark.records.store import Store
 from lora_efficiency_benchmark.search import folder_records
-from lora_efficiency_benchmark.store import Store
-from lora_efficiency_benchmark.stored_config import as_written
 
 RESULTS = Path(__file__).parent.parent / "benchmarks/results"
 ADAPTER = {"r": 4, "alpha": 8, "target_modules": ["q_proj", "v_proj"], "dropout": 0}

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from lora_efficiency_benchmark import LoRABenchmarkConfig, LoRAEfficiencyBenchmark, training
+from lora_efficiency_benchmark import LoRABenchmarkConfig, LoRAEfficiencyBenchmark
 from lora_efficiency_benchmark.cell import CellRun, run_cell
+from lora_efficiency_benchmark.config.tracking import SERVICES, Tracking, parse_tracking
 from lora_efficiency_benchmark.errors import ConfigError
 from lora_efficiency_benchmark.plan import Cell, expand
-from lora_efficiency_benchmark.store import Store
-from lora_efficiency_benchmark.tracking import SERVICES, Tracking, parse_tracking
+from lora_efficiency_benchmark.records.store import Store
+from lora_efficiency_benchmark.training import trainer
 
 
 def tiny_config(model: Path, output: Path) -> LoRABenchmarkConfig:
@@ -82,7 +83,7 @@ def test_a_memory_cell_tells_nobody_whatever_is_asked(tiny_model_dir: Path, tmp_
     memory = cells(tiny_model_dir)["memory"]
     memory = replace(memory, trainer_args={"report_to": "tensorboard"})
     run = CellRun(memory, tracking=Tracking("tensorboard", str(tmp_path)))
-    assert training.training_arguments(run._settings(), str(tmp_path)).report_to == []
+    assert trainer.training_arguments(run._settings(), str(tmp_path)).report_to == []
 
 
 def test_the_clock_has_stopped_when_others_hear_of_a_step(
@@ -97,13 +98,13 @@ def test_the_clock_has_stopped_when_others_hear_of_a_step(
         def on_step_end(self, *_: Any, **__: Any) -> None:
             order.append("service")
 
-    stop = training.StepTimer.stop
+    stop = trainer.StepTimer.stop
 
     def stopped(self: Any) -> None:
         order.append("clock")
         stop(self)
 
-    monkeypatch.setattr(training.StepTimer, "stop", stopped)
+    monkeypatch.setattr(trainer.StepTimer, "stop", stopped)
     monkeypatch.setattr(
         "transformers.trainer.get_reporting_integration_callbacks", lambda _: [Service]
     )
@@ -117,11 +118,11 @@ def test_wandb_gets_its_last_lines_and_only_where_it_was_asked(
     ended: list[bool] = []
     fake = SimpleNamespace(finish=lambda: ended.append(True))
     monkeypatch.setitem(sys.modules, "wandb", fake)  # type: ignore[arg-type]
-    plain = training.TrainSettings(1, 1, 1e-3, "fp32", 0, 1, False)
-    with training._followed(plain):
+    plain = trainer.TrainSettings(1, 1, 1e-3, "fp32", 0, 1, False)
+    with trainer._followed(plain):
         pass
     assert not ended
-    with training._followed(replace(plain, report_to="wandb")):
+    with trainer._followed(replace(plain, report_to="wandb")):
         pass
     assert ended
 
@@ -133,7 +134,7 @@ def test_names_and_packages_are_checked_before_anything_runs(
     assert parse_tracking("none", tmp_path) is None
     with pytest.raises(ConfigError, match="must be one of none, tensorboard, wandb"):
         parse_tracking("tensorbord", tmp_path)
-    monkeypatch.setattr("lora_efficiency_benchmark.tracking.find_spec", lambda name: None)
+    monkeypatch.setattr("lora_efficiency_benchmark.config.tracking.find_spec", lambda name: None)
     for name, (_, package) in SERVICES.items():
         with pytest.raises(ConfigError, match=f"pip install {package}"):
             parse_tracking(name, tmp_path)

@@ -10,15 +10,20 @@ import pytest
 import torch
 from transformers import TrainingArguments
 
-from lora_efficiency_benchmark import models
-from lora_efficiency_benchmark.adapters import parse_adapter
 from lora_efficiency_benchmark.cell import run_cell
-from lora_efficiency_benchmark.collate import pad_batch
-from lora_efficiency_benchmark.config import LoRABenchmarkConfig
+from lora_efficiency_benchmark.config.adapters import parse_adapter
+from lora_efficiency_benchmark.config.benchmark_config import LoRABenchmarkConfig
+from lora_efficiency_benchmark.config.trainer_args import FLOAT_TRAINER_ARGS, RESERVED_TRAINER_ARGS
 from lora_efficiency_benchmark.errors import ConfigError
+from lora_efficiency_benchmark.models import loading
 from lora_efficiency_benchmark.plan import Cell, expand
-from lora_efficiency_benchmark.trainer_args import FLOAT_TRAINER_ARGS, RESERVED_TRAINER_ARGS
-from lora_efficiency_benchmark.training import TrainSettings, data_order, train, training_arguments
+from lora_efficiency_benchmark.training.collate import pad_batch
+from lora_efficiency_benchmark.training.trainer import (
+    TrainSettings,
+    data_order,
+    train,
+    training_arguments,
+)
 
 
 def settings(**fields: Any) -> TrainSettings:
@@ -53,7 +58,7 @@ def test_order_is_a_fresh_shuffle_an_epoch() -> None:
 
 
 def test_the_trainer_sees_exactly_that_order(tiny_model_dir: Path) -> None:
-    model, _ = models.load_base_model(str(tiny_model_dir))
+    model, _ = loading.load_base_model(str(tiny_model_dir))
     seen: list[list[int]] = []
     model.register_forward_pre_hook(
         lambda _module, _args, kwargs: seen.append(kwargs["input_ids"][:, 0].tolist()),
@@ -69,9 +74,9 @@ def test_the_trainer_sees_exactly_that_order(tiny_model_dir: Path) -> None:
 def test_one_step_of_adamw_by_hand(tiny_model_dir: Path) -> None:
     """The Trainer does what the method page says: AdamW, clipping at 1, linear decay."""
     rows, wanted = examples(2), data_order(2, 2, 0)
-    model, _ = models.load_base_model(str(tiny_model_dir))
+    model, _ = loading.load_base_model(str(tiny_model_dir))
     train(model, rows, settings(steps=1), pad_token_id=0)
-    other, _ = models.load_base_model(str(tiny_model_dir))
+    other, _ = loading.load_base_model(str(tiny_model_dir))
     other.train()
     optimizer = torch.optim.AdamW(other.parameters(), lr=1e-3, weight_decay=0.0)
     batch = pad_batch([rows[i] for i in wanted], 0)
@@ -150,11 +155,11 @@ def test_memory_repeats_to_the_byte(tiny_model_dir: Path) -> None:
 
 
 def test_base_weights_in_bf16_when_practised(tiny_model_dir: Path) -> None:
-    model, _ = models.load_base_model(str(tiny_model_dir), "bf16")
-    model = models.create_lora_model(model, parse_adapter({"r": 2, "target_modules": ["q_proj"]}))
+    model, _ = loading.load_base_model(str(tiny_model_dir), "bf16")
+    model = loading.create_lora_model(model, parse_adapter({"r": 2, "target_modules": ["q_proj"]}))
     kept = {n: p.dtype for n, p in model.named_parameters()}
-    assert {d for n, d in kept.items() if models.is_adapter(n)} == {torch.float32}
-    assert {d for n, d in kept.items() if not models.is_adapter(n)} == {torch.bfloat16}
+    assert {d for n, d in kept.items() if loading.is_adapter(n)} == {torch.float32}
+    assert {d for n, d in kept.items() if not loading.is_adapter(n)} == {torch.bfloat16}
 
 
 def test_running_out_of_memory_is_an_observation(

@@ -18,8 +18,8 @@ import pytest
 
 from factories import make_config, make_records
 from lora_efficiency_benchmark.analysis import FAILED, PARTIAL, VERIFIED, analyze
-from lora_efficiency_benchmark.claims import load_claims
-from lora_efficiency_benchmark.results import CellRecord
+from lora_efficiency_benchmark.config.claims import load_claims
+from lora_efficiency_benchmark.records.results import CellRecord
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "verdict_simulation.py"
 LIMIT = 0.05

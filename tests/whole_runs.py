@@ -13,9 +13,9 @@ from typing import Any
 
 import psutil
 
-from lora_efficiency_benchmark.config import LoRABenchmarkConfig
-from lora_efficiency_benchmark.results import CellRecord
-from lora_efficiency_benchmark.store import Store
+from lora_efficiency_benchmark.config.benchmark_config import LoRABenchmarkConfig
+from lora_efficiency_benchmark.records.results import CellRecord
+from lora_efficiency_benchmark.records.store import Store
 
 # A run whose watch notes, outside of the folder, each cell that begins.
 _FOLLOWED = """

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .config import LoRABenchmarkConfig
-from .results import LoRAEfficiencyResult
+from .config.benchmark_config import LoRABenchmarkConfig
+from .records.results import LoRAEfficiencyResult
 
 if TYPE_CHECKING:
     from .benchmark import LoRAEfficiencyBenchmark

@@ -13,10 +13,13 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .adapters import parse_adapter
 from .analysis import Analysis, analyze, specification_dictionary
-from .claims import Claim, load_claims
-from .config import LoRABenchmarkConfig, load_config
+from .config.adapters import parse_adapter
+from .config.benchmark_config import LoRABenchmarkConfig, load_config
+from .config.claims import Claim, load_claims
+from .config.stored import as_written
+from .config.tracking import parse_tracking
+from .config.yaml_io import preset_path
 from .errors import ConfigError
 from .execution.choice import check_executor, make_launcher
 from .execution.executors import LOCAL, Launcher
@@ -24,19 +27,16 @@ from .folder import read_estimates
 from .language import Language, resolve_language
 from .measuring import Measurement, Unwatched, Watch, set_aside_other_texts
 from .plan import FULL, LORA, Cell, expand
+from .records.results import FAILED, OK, CellRecord, LoRAEfficiencyResult
+from .records.store import ESTIMATES, Store
 from .report.files import write_report
 from .report.live import LiveReport
 from .report.terminal.progress import warn
-from .results import FAILED, OK, CellRecord, LoRAEfficiencyResult
 from .search import (
     planned_records,
     remaining_cells,
     unfinished_cells,
 )
-from .store import ESTIMATES, Store
-from .stored_config import as_written
-from .tracking import parse_tracking
-from .yaml_io import preset_path
 
 if TYPE_CHECKING:
     import datasets
@@ -156,19 +156,19 @@ class LoRAEfficiencyBenchmark:
 
     def create_lora_model(self, model: Any, lora_config_dict: Mapping[str, Any]) -> Any:
         """``model`` with a LoRA adapter. Raises ConfigError or TargetModulesError."""
-        from .models import create_lora_model
+        from .models.loading import create_lora_model
 
         return create_lora_model(model, parse_adapter(lora_config_dict, "lora_config_dict"))
 
     def count_parameters(self, model: Any) -> tuple[int, int]:
         """``(trainable, total)`` elements, tied tensors once."""
-        from .models import count_parameters
+        from .models.loading import count_parameters
 
         return count_parameters(model)
 
     def measure_model_size(self, model: Any) -> float:
         """MiB of parameters and buffers."""
-        from .models import measure_model_size
+        from .models.loading import measure_model_size
 
         return measure_model_size(model)
 

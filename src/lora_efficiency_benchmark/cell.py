@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from . import bf16_matmul, models, ranks
+from .config.launching import DEEPSPEED
+from .config.tracking import NONE, TENSORBOARD, Tracking
 from .dataset import (
     Document,
     Split,
@@ -34,17 +35,17 @@ from .errors import (
     UserError,
     first_line,
 )
-from .evaluation import evaluate
-from .launching import DEEPSPEED
 from .measure.environment import accelerator_in_use, describe_environment
 from .measure.memory import MemoryTracker
 from .measure.rank_memory import of_all_ranks
+from .models import bf16_matmul, loading
 from .plan import Cell
-from .probes import evaluate_probes
-from .results import FAILED, OK, CellRecord
-from .samples import generate_samples
-from .tracking import NONE, TENSORBOARD, Tracking
-from .training import BEFORE_TRAINING, TrainSettings, settings_of, train
+from .records.results import FAILED, OK, CellRecord
+from .training import ranks
+from .training.evaluation import evaluate
+from .training.probes import evaluate_probes
+from .training.samples import generate_samples
+from .training.trainer import BEFORE_TRAINING, TrainSettings, settings_of, train
 
 EventHook = Callable[[dict[str, Any]], None]  # {"event": "phase" | "step", ...}
 _SAMPLE = 1_000_000  # weights compared before and after, at most
@@ -118,20 +119,20 @@ class CellRun:
         """The model of this cell, on its device, adapter added, sizes counted."""
         cell = self.cell
         with self.phase("load"):
-            model, tokenizer = models.load_base_model(
+            model, tokenizer = loading.load_base_model(
                 cell.model_name, cell.precision, cell.trust_remote_code, cell.allow_pickle
             )
             if cell.adapter is not None:
-                model = models.create_lora_model(model, cell.adapter)
+                model = loading.create_lora_model(model, cell.adapter)
             if not cell.sharded:  # accelerate divides a model before it moves the parts
                 model.to(self.device)
         self.adopt(model, tokenizer)
-        self.record.model = {"display_name": models.display_name(cell.model_name)}
+        self.record.model = {"display_name": loading.display_name(cell.model_name)}
         return model
 
     def note_weights(self, model: Any) -> None:
         """What tells the untrained weights from others, for runs that are compared."""
-        found = models.weights_fingerprint(model)
+        found = loading.weights_fingerprint(model)
         if found is not None and self.record.model is not None:
             self.record.model["weights"] = found
 
@@ -139,7 +140,7 @@ class CellRun:
         """Take a model that is already there; note its sizes."""
         self.tokenizer = tokenizer
         self.pad = pad_token_id(tokenizer)
-        self.record.parameters = dataclasses.asdict(models.count(model))
+        self.record.parameters = dataclasses.asdict(loading.count(model))
 
     def split(self) -> Split:
         """Documents of both sides; of generated ones the record states the edition."""

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .analysis import Analysis, analyze
-from .claims import Claim, load_claims
+from .config.claims import Claim, load_claims
 from .errors import StoreError
+from .records.results import CellRecord
+from .records.store import Store
 from .report.terminal.progress import warn
-from .results import CellRecord
 from .search import folder_records, unfinished_cells
-from .store import Store
 
 
 def analyze_folder(path: str | Path, claims: str | None = None, language: str = "en") -> Analysis:

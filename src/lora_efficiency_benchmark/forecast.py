@@ -13,8 +13,8 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from .config.yaml_io import load_yaml_file
 from .plan import Cell
-from .yaml_io import load_yaml_file
 
 _PROBE_TEXTS, _PROBE_TOKENS = 48, 65  # in all; of one, about
 _SAMPLE_TOKENS = 1500  # evaluated tokens that take about as long as one continuation of 48 tokens

@@ -18,9 +18,9 @@ import torch
 from .cell import CellRun
 from .dataset import Document, Segment, tokenize
 from .errors import DataError
-from .evaluation import evaluate
 from .plan import Cell
-from .results import CellRecord
+from .records.results import CellRecord
+from .training.evaluation import evaluate
 
 HELD_OUT_SHARE = 0.1  # of a data set that comes without an evaluation side
 

@@ -11,14 +11,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from .config import LoRABenchmarkConfig
+from .config.benchmark_config import LoRABenchmarkConfig
 from .errors import LoraBenchError, both_lines
-from .estimates_shape import ESTIMATES_SCHEMA
 from .execution.executors import Launcher
 from .language import Statement
 from .plan import Cell
+from .records.estimates_shape import ESTIMATES_SCHEMA
+from .records.results import OK, CellRecord
+from .records.store import ESTIMATES, Store
 from .report.live import LiveReport
-from .results import OK, CellRecord
 from .search import (
     is_conclusive,
     next_trials,
@@ -26,7 +27,6 @@ from .search import (
     remaining_cells,
     uncertain_trials,
 )
-from .store import ESTIMATES, Store
 from .units import to_gib
 
 _OTHER_TEXTS = "other-texts"  # ends the name of a record that was set aside

@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from .adapters import AdapterSettings
-from .config import LoRABenchmarkConfig
-from .launching import DEEPSPEED, FSDP2, MAX_PROCESSES, STRATEGIES, strategy_of
+from .config.adapters import AdapterSettings
+from .config.benchmark_config import LoRABenchmarkConfig
+from .config.launching import DEEPSPEED, FSDP2, MAX_PROCESSES, STRATEGIES, strategy_of
 from .plain_text import shown
 
 FULL = "full_finetuning"
@@ -107,7 +107,7 @@ class Cell:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Cell:
         """Inverse of ``to_dict``. Raises ValueError or ConfigError on settings that no cell has."""
-        from .adapters import parse_adapter
+        from .config.adapters import parse_adapter
 
         adapter = values.get("adapter")
         restored = {

@@ -11,16 +11,16 @@ from typing import Any
 
 import torch
 
-from . import bf16_matmul, models
-from .adapter_modules import check_adapter
-from .config import LoRABenchmarkConfig
+from .config.benchmark_config import LoRABenchmarkConfig
+from .config.launching import DDP, DEEPSPEED
 from .dataset import load_split
 from .errors import ConfigError
-from .launching import DDP, DEEPSPEED
 from .measure.environment import accelerator_in_use, describe_environment
+from .models import bf16_matmul, loading
+from .models.adapter_modules import check_adapter
+from .models.structure import load_model_structure
 from .plan import Cell, expand
-from .structure import load_model_structure
-from .training import settings_of, training_arguments
+from .training.trainer import settings_of, training_arguments
 
 
 def preflight(config: LoRABenchmarkConfig) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def preflight(config: LoRABenchmarkConfig) -> dict[str, Any]:
 
 def _preflight(config: LoRABenchmarkConfig) -> dict[str, Any]:
     if not config.allow_pickle:
-        models.refuse_pickle(config.model_name)
+        loading.refuse_pickle(config.model_name)
     model, tokenizer = load_model_structure(config.model_name, config.trust_remote_code)
     for adapter in config.adapters:
         check_adapter(model, adapter)
@@ -57,8 +57,8 @@ def _preflight(config: LoRABenchmarkConfig) -> dict[str, Any]:
     )
     device = "cuda" if on_accelerator else "cpu"
     return {
-        "model": models.display_name(config.model_name),
-        "parameters": models.count(model).total,
+        "model": loading.display_name(config.model_name),
+        "parameters": loading.count(model).total,
         "environment": describe_environment(bf16_matmul.prepare(device)),
     }
 

@@ -11,14 +11,14 @@ from bisect import bisect, insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from .adapters import AdapterSettings
-from .config import LoRABenchmarkConfig
-from .config_checks import Search
+from .config.adapters import AdapterSettings
+from .config.benchmark_config import LoRABenchmarkConfig
+from .config.checks import Search
+from .config.stored import load_stored_config
 from .errors import DivergedCell, StoreError
 from .plan import Cell, arms_of, expand, trial_cell
-from .results import OK, CellRecord
-from .store import Store
-from .stored_config import load_stored_config
+from .records.results import OK, CellRecord
+from .records.store import Store
 
 Losses = dict[float, float]  # learning rate -> validation loss, infinite where training diverged
 

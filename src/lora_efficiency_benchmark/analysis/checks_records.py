@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..claims import NOISY_METRICS
-from ..results import OK
+from ..config.claims import NOISY_METRICS
+from ..records.results import OK
 from .contrasts import Document, text_moments
 from .findings import TIE, Findings, join_texts, same_text
 from .pairing import Pair, number, text_numbers

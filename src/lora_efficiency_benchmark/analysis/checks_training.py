@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from ..results import OK
+from ..records.results import OK
 from .findings import TIE, Findings, join_texts, same_text
 from .pairing import eval_loss, number
 from .wording import Text, phrase

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..claims import Claim
+from ..config.claims import Claim
 from .contrasts import mean_of_ratios
 from .intervals import ratio_interval
 from .metrics import Measurement

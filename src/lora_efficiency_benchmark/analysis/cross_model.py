@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
-from ..claims import Claim
-from ..results import CellRecord
+from ..config.claims import Claim
+from ..records.results import CellRecord
 from .claim_verdicts import JudgedClaim
 from .pairing import Arm, Comparison, Pair, compare_arms
 from .rows import arm_summaries

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..claims import Claim
+from ..config.claims import Claim
 from .estimated_words import CROSS_MODEL, SAME_MODEL, Setting, arithmetic_text, reason_text
 from .pairing import number
 from .values import NOT_MEASURED, VERIFIED, ConfigurationVerdict, EstimatedClaim

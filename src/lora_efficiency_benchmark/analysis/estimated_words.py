@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..claims import Claim
+from ..config.claims import Claim
 from ..plan import AS_PRACTISED
 from ..units import to_gib
 from .claim_verdicts import misses, value_range

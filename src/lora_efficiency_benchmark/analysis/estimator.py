@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from ..results import OK, CellRecord
+from ..records.results import OK, CellRecord
 from .metrics import OUT_OF_MEMORY
 from .pairing import number
 from .values import EstimatorCell, EstimatorError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..results import CellRecord
+from ..records.results import CellRecord
 from .pairing import Arm, Comparison, Pair
 from .selection import Selection
 from .values import ArmSummary, ClaimVerdict, RateCurve

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..claims import Claim
+from ..config.claims import Claim
 from ..plan import AS_PRACTISED
-from ..results import CellRecord
+from ..records.results import CellRecord
 from .claim_verdicts import JudgedClaim, judge_claim
 from .cross_model import (
     CROSS_MODEL,

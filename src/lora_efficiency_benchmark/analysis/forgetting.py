@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..plan import FULL, LORA
-from ..results import CellRecord
+from ..records.results import CellRecord
 from .pairing import Arm, Comparison, number, scored_texts
 from .values import Forgetting
 

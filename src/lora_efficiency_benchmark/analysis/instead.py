@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..results import OK, CellRecord
+from ..records.results import OK, CellRecord
 from .pairing import Pair, eval_loss, number
 from .wording import Text, quantity
 

@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..claims import Claim
+from ..config.claims import Claim
 from .claim_verdicts import JudgedClaim
 from .intervals import LEVEL, corrected, plan
 from .metrics import Measurement

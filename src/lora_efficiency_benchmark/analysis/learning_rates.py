@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..claims import Claim
+from ..config.claims import Claim
 from ..plan import FULL
-from ..results import OK, CellRecord
+from ..records.results import OK, CellRecord
 from .pairing import number
 from .selection import Selection, searched_elsewhere
 from .values import RateCurve, RateTrial, SharedRate

@@ -13,7 +13,7 @@ import itertools
 import math
 from collections.abc import Sequence
 
-from ..results import CellRecord
+from ..records.results import CellRecord
 from .contrasts import PairedRatio
 from .intervals import is_clear, ratio_interval
 from .metrics import gain_retention

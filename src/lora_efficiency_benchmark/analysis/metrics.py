@@ -12,9 +12,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..claims import Claim
+from ..config.claims import Claim
 from ..plan import AS_PRACTISED, CONTROLLED
-from ..results import OK, CellRecord
+from ..records.results import OK, CellRecord
 from .contrasts import Document, Moments, PairedRatio
 from .instead import instead_of_gain, instead_of_peak, instead_of_time
 from .intervals import LOSS_SD, TIME_RELATIVE_SD

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..adapters import AdapterSettings
+from ..config.adapters import AdapterSettings
 from ..plan import CONTROLLED
-from ..results import OK, CellRecord
+from ..records.results import OK, CellRecord
 from .selection import Selection
 
 

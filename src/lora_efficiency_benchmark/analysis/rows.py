@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..plan import CONTROLLED, FULL, LORA
-from ..results import OK, CellRecord, LoRAEfficiencyResult
+from ..records.results import OK, CellRecord, LoRAEfficiencyResult
 from ..units import bits_per_byte, to_mib, to_minutes
 from .metrics import gain_retention, memory_reduction, performance_retention, time_ratio
 from .pairing import Arm, Comparison, eval_loss, number

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any
 
 from ..plan import FULL, LORA
-from ..results import OK, CellRecord
+from ..records.results import OK, CellRecord
 
 _SHARED = ("model_name", "max_length")
 _STEP = ("dataset", "batch_size", "trainer_args", "processes", "accelerate")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from ..claims import Claim
+from ..config.claims import Claim
 from .values import NOT_MEASURED, UNDECIDED, VERIFIED, ClaimVerdict, ConfigurationVerdict
 from .wording import Text, number_word, phrase, plural
 

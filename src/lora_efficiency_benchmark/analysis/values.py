@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..results import LoRAEfficiencyResult, encode_non_finite
+from ..records.results import LoRAEfficiencyResult, encode_non_finite
 
 SCHEMA = "lora-bench/analysis/1"
 VERIFIED, PARTIAL, FAILED = "VERIFIED", "PARTIAL", "FAILED"

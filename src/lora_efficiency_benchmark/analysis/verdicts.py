@@ -13,7 +13,7 @@ of full fine-tuning.
 
 from __future__ import annotations
 
-from ..claims import Claim
+from ..config.claims import Claim
 from .contrasts import PairedRatio
 from .intervals import LEVEL, Plan, is_clear, plan, ratio_interval
 from .metrics import Measurement

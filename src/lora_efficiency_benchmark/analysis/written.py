@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..plan import FULL, LORA
-from ..results import CellRecord
+from ..records.results import CellRecord
 from .pairing import Comparison
 from .values import Sample, SampleText
 

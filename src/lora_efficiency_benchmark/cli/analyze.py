@@ -54,7 +54,7 @@ def presets(as_json: Json = False) -> None:
 
     Example: lora-bench presets --json
     """
-    from ..yaml_io import preset_names, preset_path
+    from ..config.yaml_io import preset_names, preset_path
 
     kinds = ("benchmarks", "claims")
     if as_json:

@@ -9,7 +9,7 @@ import typer
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
-    from ..config import LoRABenchmarkConfig
+    from ..config.benchmark_config import LoRABenchmarkConfig
 
 Config = Annotated[
     str | None, typer.Argument(help="YAML file ('lora-bench init' writes one); default: a preset")
@@ -32,8 +32,8 @@ def configuration(
 
     Raises ConfigError, which names the file, or ``--set`` where that is to blame.
     """
-    from ..config import load_config, parse_override
-    from ..yaml_io import preset_path
+    from ..config.benchmark_config import load_config, parse_override
+    from ..config.yaml_io import preset_path
 
     if config is not None and preset is not None:
         raise ConfigError(

@@ -35,7 +35,7 @@ def doctor(
     Example: lora-bench doctor --fix
     """
     from ..doctor import examine
-    from ..model_cache import check_default_model, ensure_default_model
+    from ..models.cache import check_default_model, ensure_default_model
 
     language = choose_language(lang)
     if fix and not check_default_model()["ok"]:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..config.gpus import Gpu, parse_gpu
 from ..errors import ConfigError, ModelError, TargetModulesError
-from ..gpus import Gpu, parse_gpu
 from ..heavy_imports import without_collection
 from ..units import to_gib
 from .output import Json, Lang, choose_language, print_json, print_table, say
 from .sizes import Methods, Model, Trust, chosen_methods, plain_warnings, resolved_text
 
 if TYPE_CHECKING:
+    from ..config.methods import Method
     from ..estimate.options import EstimateOptions
     from ..estimate.predict import Estimate, Predictor
-    from ..methods import Method
 
 _DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 _PARTS_SHOWN = 2  # of the breakdown, the largest first

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..config import DEFAULT_MODEL
+from ..config.benchmark_config import DEFAULT_MODEL
 from ..errors import ConfigError
 from .output import Lang, check_writable, choose_language, say
 from .sizes import Trust, plain_warnings
@@ -101,8 +101,8 @@ def _check_free(output: Path, force: bool) -> None:
 
 def _check_loads(text: str) -> None:
     """What is written can be read: a model or a path may have any name."""
-    from ..config import load_config
-    from ..yaml_io import parse_yaml
+    from ..config.benchmark_config import load_config
+    from ..config.yaml_io import parse_yaml
 
     load_config(parse_yaml(text))
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..config.gpus import Gpu, load_gpus, parse_gpu
 from ..errors import ConfigError
-from ..gpus import Gpu, load_gpus, parse_gpu
 from ..heavy_imports import without_collection
 from .output import Lang, check_writable, choose_language, say
 from .sizes import Model, Trust, plain_warnings
 
 if TYPE_CHECKING:
+    from ..config.methods import Method
     from ..estimate.map.values import ModelMap
-    from ..methods import Method
 
 _PRECISIONS = ("amp-bf16", "bf16")
 _OPTIMIZERS = ("adamw_torch", "adamw_8bit")
@@ -183,7 +183,7 @@ def _page(
 
 def _claimed(source: str) -> dict[str, float]:
     """The ratios that the claims name for parameters and for memory. Raises ConfigError."""
-    from ..claims import load_claims
+    from ..config.claims import load_claims
 
     names = {"parameter_reduction_ratio": "parameters", "memory_reduction_ratio": "memory"}
     found: dict[str, float] = {}
@@ -203,8 +203,8 @@ def _methods(
     model: str, texts: list[str] | None, trust_remote_code: bool, language: str
 ) -> tuple[tuple[Method, ...], int | None]:
     """Full fine-tuning and the adapters to choose from; the rank that was typed first, if any."""
+    from ..config.methods import full, parse_method
     from ..estimate.map.values import method_label
-    from ..methods import full, parse_method
 
     typed = [parse_method(text) for text in texts or []]
     adapters = [method for method in typed if method.kind != "full"]
@@ -223,9 +223,9 @@ def _methods(
 
 def _usual_adapters(model: str, trust_remote_code: bool, language: str) -> list[Method]:
     """LoRA on the specification's targets, where the model has such layers, and on all."""
-    from ..adapters import ALL_LINEAR, parse_adapter
-    from ..counting import specification_methods
-    from ..methods import lora
+    from ..config.adapters import ALL_LINEAR, parse_adapter
+    from ..config.methods import lora
+    from ..models.counting import specification_methods
 
     found, skipped = specification_methods(model, trust_remote_code)
     for entry in {e.reason: e for e in skipped}.values():

@@ -57,7 +57,7 @@ def plan(
 
     Example: lora-bench plan config.yaml --no-estimates
     """
-    from ..claims import load_claims
+    from ..config.claims import load_claims
     from ..forecast import forecast_seconds, reference_speed
     from ..search import remaining_cells, uncertain_trials
 
@@ -142,7 +142,7 @@ def _print_total(count: int, uncertain: int, seconds: float, language: str) -> N
 
 def _estimated_peaks(cells: Sequence[Cell], language: str) -> list[int | None]:
     """Predicted peak of each cell in bytes; why there is none is said once."""
-    from ..foresight import UNTRACEABLE, UNTRACEABLE_JA, plan_estimates
+    from ..estimate.foresight import UNTRACEABLE, UNTRACEABLE_JA, plan_estimates
 
     found = plan_estimates(cells)
     failed = [estimate for estimate in found.values() if UNTRACEABLE in estimate]

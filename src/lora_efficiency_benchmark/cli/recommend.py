@@ -86,7 +86,7 @@ def _limits(
     retention: str, max_memory: str | None, max_minutes: str | None, cheapest: str
 ) -> Limits:
     from ..analysis.recommend import ORDERS, Limits
-    from ..gpus import parse_gpu
+    from ..config.gpus import parse_gpu
 
     if cheapest not in ORDERS:
         raise ConfigError(

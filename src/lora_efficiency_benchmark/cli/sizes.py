@@ -13,8 +13,8 @@ from ..plain_text import one_line
 from .output import Json, Lang, choose_language, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from ..counting import Skipped
-    from ..methods import Method
+    from ..config.methods import Method
+    from ..models.counting import Skipped
 
 Model = Annotated[
     str,
@@ -52,7 +52,7 @@ def count(
 
     Example: lora-bench count llama-2-7b full lora:r=32,targets=q_proj+k_proj+v_proj+o_proj
     """
-    from ..counting import count_methods
+    from ..models.counting import count_methods
 
     language = choose_language(lang)
     asked = chosen_methods(model, methods, trust_remote_code, language)
@@ -69,7 +69,7 @@ def models(as_json: Json = False, lang: Lang = None) -> None:
 
     Example: lora-bench models --json
     """
-    from ..architectures import load_architectures
+    from ..config.architectures import load_architectures
 
     language = choose_language(lang)
     found = list(load_architectures().values())
@@ -89,8 +89,8 @@ def chosen_methods(
 
     Raises ConfigError, or ModelError when the model cannot be found.
     """
-    from ..counting import specification_methods
-    from ..methods import parse_method
+    from ..config.methods import parse_method
+    from ..models.counting import specification_methods
 
     if texts:
         return [parse_method(text) for text in texts]

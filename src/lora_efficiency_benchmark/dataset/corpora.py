@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, first_line
-from ..hub import is_unreachable, prepare_hub
+from ..models.hub import is_unreachable, prepare_hub
 from .document import Document, Segment
 from .paragraphs import TEXT_SUFFIXES, kind_of, read_paragraphs
 from .records import RecordFields, read_json_lines, record_to_document

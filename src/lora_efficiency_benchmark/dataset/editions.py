@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..config import GENERATED, dataset_name
+from ..config.benchmark_config import GENERATED, dataset_name
 from ..plan import Cell
-from ..results import CellRecord
+from ..records.results import CellRecord
 from .generator import TRAINING_CAPACITY, VALIDATION_CAPACITY, JapaneseDatasetGenerator
 
 GENERATED_EDITION = 2

@@ -13,7 +13,7 @@ from hashlib import sha256
 from math import ceil
 from typing import Any
 
-from ..config import GENERATED, dataset_name
+from ..config.benchmark_config import GENERATED, dataset_name
 from ..errors import DataError
 from .corpora import load_corpus
 from .document import Document

@@ -22,7 +22,7 @@ from ..measure.environment import (
     package_versions,
     usable_cores,
 )
-from ..model_cache import cache_root, check_default_model
+from ..models.cache import cache_root, check_default_model
 from .checks import findings
 from .facts import NOT_INSTALLED, Graphics, Machine, Place, Torch
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ..config_checks import PRECISIONS
+from ..config.checks import PRECISIONS
 from ..errors import ConfigError
 
 OPTIMIZERS = (

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
+from ..config.methods import Method
 from ..errors import ConfigError, ModelError
 from ..measure.allocations import Peak
-from ..methods import Method
-from ..models import Counts, count
-from ..structure import apply_method, build_structure
+from ..models.loading import Counts, count
+from ..models.structure import apply_method, build_structure
 from ..units import MIB
 from .allocator import CachingAllocator, replay
 from .history import history

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import bf16_matmul
+from ..config.methods import Method
 from ..measure.memory import MemoryTracker
-from ..methods import Method
-from ..models import WEIGHT_DTYPES
-from ..structure import apply_method
-from ..training import TrainSettings, train
+from ..models import bf16_matmul
+from ..models.loading import WEIGHT_DTYPES
+from ..models.structure import apply_method
+from ..training.trainer import TrainSettings, train
 from .options import EstimateOptions
 
 

@@ -33,7 +33,7 @@ from ..measure.allocations import (
     category_of,
     logits_sizes,
 )
-from ..models import is_adapter
+from ..models.loading import is_adapter
 from .stream import OUTSIDE, PHASES, STEP_END, Stream
 
 _INDEX = {name: i for i, name in enumerate(CATEGORIES)}

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ..errors import UserError
-from ..structure import structure_of
+from ..models.structure import structure_of
 from .layers import TRACED
 
 Signature = tuple[tuple[str, tuple[int, ...], bool], ...]  # name, shape, trained or not

@@ -1,7 +1,7 @@
 """Run the real training step on fake tensors and write down what it allocates (row 4).
 
 The model is the transformers class of the configuration, the adapter is peft's, the loop is the
-engine of ``run`` (``training.train``) or a hand-written one, the optimizer is PyTorch's. Two
+engine of ``run`` (``trainer.train``) or a hand-written one, the optimizer is PyTorch's. Two
 optimizer steps are run: optimizer state appears at the end of the first.
 """
 
@@ -15,12 +15,12 @@ from typing import Any
 
 import torch
 
-from .. import training
 from ..errors import LoraBenchError, ModelError
-from ..models import WEIGHT_DTYPES
-from ..precision import AUTOCAST_DTYPES
-from ..structure import structure_of
-from ..training import TrainSettings, train
+from ..models.loading import WEIGHT_DTYPES
+from ..models.precision import AUTOCAST_DTYPES
+from ..models.structure import structure_of
+from ..training import trainer
+from ..training.trainer import TrainSettings, train
 from .batches import Batches
 from .optimizers import BlockwiseAdam8bit
 from .options import EstimateOptions
@@ -51,7 +51,7 @@ def record_step(
     structure = structure_of(config, trust_remote_code, attention=attention)
     structure.config.use_cache = options.loop == "plain" and getattr(config, "use_cache", True)
     batches = Batches(options)
-    with fake_world(options), replaced(training, "pad_batch", batches.collate), _Quiet():
+    with fake_world(options), replaced(trainer, "pad_batch", batches.collate), _Quiet():
         try:
             model = _prepare(structure, adapt, options)
             layers = {layer: i // period for i, layer in enumerate(decoder_layers(model))}
@@ -128,7 +128,7 @@ def _eight_bit(optimizer: str) -> AbstractContextManager[None]:
         embeddings = [m.weight for m in model.modules() if isinstance(m, torch.nn.Embedding)]
         return BlockwiseAdam8bit, {"lr": 1e-4, "paged": paged, "fp32_state": embeddings}
 
-    return replaced(training.OrderedTrainer, "get_optimizer_cls_and_kwargs", staticmethod(choose))
+    return replaced(trainer.OrderedTrainer, "get_optimizer_cls_and_kwargs", staticmethod(choose))
 
 
 class _Enough(Exception):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from ..config import LoRABenchmarkConfig
+from ..config.benchmark_config import LoRABenchmarkConfig
+from ..config.tracking import Tracking
 from ..errors import ConfigError
-from ..results import OK, CellRecord, EnvironmentKey
+from ..records.results import OK, CellRecord, EnvironmentKey
 from ..search import planned_records
-from ..tracking import Tracking
 from .executors import EXECUTORS, RAY, Launcher
 from .launcher import LocalLauncher
 from .ray_engine import require_ray

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, Self
 
-from ..config import LoRABenchmarkConfig
+from ..config.benchmark_config import LoRABenchmarkConfig
 from ..plan import Cell
-from ..results import CellRecord
+from ..records.results import CellRecord
 
 LOCAL, RAY = "local", "ray"
 EXECUTORS = (LOCAL, RAY)

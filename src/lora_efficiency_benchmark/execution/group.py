@@ -28,9 +28,9 @@ from typing import Any
 
 import psutil
 
-from ..launching import accelerate_settings
-from ..results import FAILED
-from ..yaml_io import dump_yaml
+from ..config.launching import accelerate_settings
+from ..config.yaml_io import dump_yaml
+from ..records.results import FAILED
 from .endings import LAST, death, failure, keep_lines, kill_group, oom_kills, out_of_time
 from .executors import PINNING, EventHook
 

@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from ..config import LoRABenchmarkConfig
+from ..config.benchmark_config import LoRABenchmarkConfig
+from ..config.tracking import Tracking
 from ..errors import LoraBenchError, UserError, WorkerDied, first_line
 from ..plan import Cell
-from ..results import CellRecord
-from ..tracking import Tracking
+from ..records.results import CellRecord
 from ..units import GIB, MIB
 from .endings import (
     LAST,

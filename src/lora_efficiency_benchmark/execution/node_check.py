@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..config import DEFAULT_MODEL, GENERATED, LoRABenchmarkConfig, dataset_name
+from ..config.benchmark_config import DEFAULT_MODEL, GENERATED, LoRABenchmarkConfig, dataset_name
 from ..errors import ConfigError, UserError
 from ..language import Statement
-from ..results import EnvironmentKey
+from ..records.results import EnvironmentKey
 from .nodes import Node, NodeKind, choose_kind, kinds_of
 from .on_node import REFUSED, Lost, Outcome, refusal_of
 

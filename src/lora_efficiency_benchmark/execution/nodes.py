@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..plan import Cell
-from ..results import EnvironmentKey, environment_key
+from ..records.results import EnvironmentKey, environment_key
 from ..units import GIB
 
 SHARED_CELLS = 4  # cells that are not timed, side by side on the cores of one node

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import load_config
+from ..config.benchmark_config import load_config
+from ..config.tracking import Tracking
 from ..errors import LoraBenchError, UserError, WorkerDied
 from ..language import Statement
 from ..plan import Cell
-from ..results import CellRecord
-from ..tracking import Tracking
+from ..records.results import CellRecord
 from .executors import PINNING
 from .launcher import LocalLauncher
 

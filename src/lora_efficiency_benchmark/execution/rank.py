@@ -18,7 +18,7 @@ from typing import Any
 
 from ..errors import DivergedCell, UserError
 from ..heavy_imports import without_collection
-from ..results import FAILED
+from ..records.results import FAILED
 from .group import ALIVE, REQUEST, events_file
 from .worker import answer, cell_record, quiet_libraries, repeat_exactly
 

@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from ..config import LoRABenchmarkConfig
+from ..config.benchmark_config import LoRABenchmarkConfig
+from ..config.tracking import Tracking
 from ..errors import ConfigError, LoraBenchError, WorkerDied
 from ..measure.environment import ALLOCATOR_VARIABLES
 from ..plan import Cell
-from ..results import CellRecord, EnvironmentKey
-from ..tracking import Tracking
+from ..records.results import CellRecord, EnvironmentKey
 from .executors import EstimateOf, EventHook
 from .node_check import choose_nodes, local_paths
 from .nodes import Demand, Node, NodeKind, demand_of, largest

@@ -29,7 +29,7 @@ from ..heavy_imports import without_collection
 from .endings import message_of
 
 if TYPE_CHECKING:
-    from ..results import CellRecord
+    from ..records.results import CellRecord
 
 _POLL_SECONDS = 0.05
 
@@ -145,19 +145,19 @@ def answer(result: Callable[[], dict[str, Any]], send: Callable[[dict[str, Any]]
 
 def _result(request: dict[str, Any], channel: Channel) -> dict[str, Any]:
     """The event that answers a request: ``checked``, ``estimated`` or ``record``."""
-    from ..config import load_config
+    from ..config.benchmark_config import load_config
     from ..plan import Cell
     from ..preflight import preflight
 
     if "preflight" in request:
         return {"event": "checked", "facts": preflight(load_config(request["preflight"]))}
     if "estimate" in request:
-        from ..foresight import estimate_cells
+        from ..estimate.foresight import estimate_cells
 
         cells = [Cell.from_dict(values) for values in request["estimate"]]
         return {"event": "estimated", "estimates": estimate_cells(cells)}
     if "scale" in request:
-        from ..claim_scale import scale_estimates
+        from ..estimate.claim_scale import scale_estimates
 
         return {"event": "estimated", "estimates": scale_estimates(channel.send)}
     return {"event": "record", "record": cell_record(request, channel.send).to_dict()}
@@ -166,8 +166,8 @@ def _result(request: dict[str, Any], channel: Channel) -> dict[str, Any]:
 def cell_record(request: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> CellRecord:
     """Run the ``cell`` of a request, followed by its ``tracking`` where it has one."""
     from ..cell import run_cell
+    from ..config.tracking import Tracking
     from ..plan import Cell
-    from ..tracking import Tracking
 
     tracking = request.get("tracking")
     followed = Tracking(**tracking) if tracking else None

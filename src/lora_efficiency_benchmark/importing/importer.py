@@ -13,8 +13,8 @@ from typing import Any
 
 from ..errors import StoreError
 from ..plan import AS_PRACTISED, CONTROLLED
-from ..results import CellRecord
-from ..store import Store
+from ..records.results import CellRecord
+from ..records.store import Store
 from . import peft_results, trainer_runs
 from .files import clean, find_files, name_within, read_json
 from .refusal import NotImportable, Skipped, Statement

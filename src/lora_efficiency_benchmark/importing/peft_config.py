@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..adapters import ALL_LINEAR, AdapterSettings, parse_adapter
+from ..config.adapters import ALL_LINEAR, AdapterSettings, parse_adapter
 from ..errors import ConfigError
 from .fields import Fields
 from .files import clean, shown

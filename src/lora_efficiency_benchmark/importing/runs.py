@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..adapters import AdapterSettings
+from ..config.adapters import AdapterSettings
 from ..plan import CONTROLLED, FULL, LORA, Cell
-from ..results import FAILED, OK, CellRecord
+from ..records.results import FAILED, OK, CellRecord
 
 NOT_STATED = "not stated"
 UNKNOWN = 0  # a count that the source does not state

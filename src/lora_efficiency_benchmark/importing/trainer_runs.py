@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..adapters import AdapterSettings
-from ..architectures import load_architectures
+from ..config.adapters import AdapterSettings
+from ..config.architectures import load_architectures
 from .fields import Fields, finite
 from .files import name_within, read_json
 from .peft_config import TYING, lora_settings, require_causal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..analysis import Analysis
 from ..language import Language
-from ..store import Store
+from ..records.store import Store
 from .figures import render_figures
 from .markdown import render_markdown
 from .page import render_html

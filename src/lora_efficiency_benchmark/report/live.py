@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import first_line
-from ..results import CellRecord
+from ..records.results import CellRecord
 
 _EVERY_SECONDS = 60.0
 _SHARE = 0.05  # of a run's time, at most: one report takes about a second on two cores

@@ -10,22 +10,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..adapters import ALL_LINEAR, AdapterSettings, parse_adapter
-from ..architectures import architecture_of
-from ..config import DEFAULT_MODEL, GENERATED
-from ..counting import specification_methods
+from ..config.adapters import ALL_LINEAR, AdapterSettings, parse_adapter
+from ..config.architectures import architecture_of
+from ..config.benchmark_config import DEFAULT_MODEL, GENERATED
+from ..config.gpus import parse_gpu
+from ..config.methods import full, lora
 from ..dataset import load_corpus, split_documents, tokenize
 from ..errors import ConfigError, DataError, LoraBenchError
 from ..estimate.fitting import needed_bytes
+from ..estimate.foresight import device_of_run, load_tokenizer, memory_limit
 from ..estimate.options import EstimateOptions
 from ..estimate.predict import estimate
-from ..foresight import device_of_run, load_tokenizer, memory_limit
-from ..gpus import parse_gpu
 from ..measure.environment import cpu_model, describe_device
-from ..methods import full, lora
-from ..model_cache import default_model_facts, default_model_path
+from ..models.cache import default_model_facts, default_model_path
+from ..models.counting import specification_methods
+from ..models.structure import build_structure, preset_for
 from ..plan import FULL, LORA
-from ..structure import build_structure, preset_for
 from ..units import MIB, to_gib
 
 SHARE = 0.95

@@ -9,10 +9,10 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..adapters import ALL_LINEAR, AdapterSettings
+from ..config.adapters import ALL_LINEAR, AdapterSettings
+from ..config.yaml_io import dump_yaml
 from ..plain_text import one_line
 from ..units import to_gib
-from ..yaml_io import dump_yaml
 
 if TYPE_CHECKING:
     from . import Start

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...results import CellRecord
+from ...records.results import CellRecord
 from ..metrics import FIRST_TOKEN_BYTES
 from ..pairing import Comparison, number
 from ..selection import Selection

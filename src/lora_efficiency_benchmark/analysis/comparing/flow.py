@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ...adapters import AdapterSettings
-from ...claims import Claim
-from ...results import CellRecord
+from ...config.adapters import AdapterSettings
+from ...config.claims import Claim
+from ...records.results import CellRecord
 from ..flow import analyze
 from ..intervals import corrected
 from ..pairing import Arm, compare_arms

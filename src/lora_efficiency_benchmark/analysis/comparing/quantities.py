@@ -19,9 +19,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...claims import Claim
+from ...config.claims import Claim
 from ...plan import AS_PRACTISED, CONTROLLED
-from ...results import OK, CellRecord
+from ...records.results import OK, CellRecord
 from ..contrasts import Document, PairedRatio
 from ..intervals import LOSS_SD, TIME_RELATIVE_SD, is_clear, plan, ratio_interval
 from ..metrics import Measurement, measure

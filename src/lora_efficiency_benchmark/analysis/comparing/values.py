@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from ...results import encode_non_finite
+from ...records.results import encode_non_finite
 
 SCHEMA = "lora-bench/compare/1"
 YES, STATED, NO = "yes", "stated", "no"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...plan import CONTROLLED
-from ...results import OK, CellRecord
+from ...records.results import OK, CellRecord
 from ..metrics import OUT_OF_MEMORY, Measurement, gain_retention, memory_limit
 from ..pairing import Arm, Comparison, documents, eval_loss, number
 from ..wording import NOTHING, Text

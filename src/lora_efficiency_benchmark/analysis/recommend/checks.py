@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ...claims import Claim
+from ...config.claims import Claim
 from ...plan import AS_PRACTISED
 from ..intervals import LEVEL, TIME_RELATIVE_SD, plan, ratio_interval
 from ..values import FAILED, NOT_MEASURED, UNDECIDED, VERIFIED

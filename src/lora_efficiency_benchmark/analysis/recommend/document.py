@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from ...plan import FULL, LORA
-from ...results import encode_non_finite
+from ...records.results import encode_non_finite
 from ..contrasts import PairedRatio
 from ..intervals import ratio_interval
 from ..values import NOT_MEASURED, UNDECIDED

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from ...config import GENERATED
+from ...config.benchmark_config import GENERATED
 from ...errors import ConfigError
-from ...results import CellRecord
+from ...records.results import CellRecord
 from ..findings import Findings
 from ..learning_rates import learning_rate_curves
 from ..pairing import Comparison, compare_arms

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...adapters import ALL_LINEAR, AdapterSettings
+from ...config.adapters import ALL_LINEAR, AdapterSettings
 from ..intervals import corrected
 from ..values import UNDECIDED
 from ..wording import NOTHING, Text, listing

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ...adapters import AdapterSettings
+from ...config.adapters import AdapterSettings
 from ...errors import ConfigError
 from ..metrics import Measurement
 from ..wording import NOTHING, Text

@@ -11,11 +11,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 
+from ...config.methods import Method, full
 from ...errors import ConfigError, LoraBenchError, both_lines
 from ...language import Statement
-from ...methods import Method, full
-from ...models import Counts, count
-from ...structure import apply_method, build_structure
+from ...models.loading import Counts, count
+from ...models.structure import apply_method, build_structure
 from ..predict import Predictor
 from ..recording import Point, Recording
 from .pieces import STEP, Piece, pieces, rank_groups

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ...gpus import Gpu
+from ...config.gpus import Gpu
 from ...plan import AS_PRACTISED, CONTROLLED
 from ..recording import Point
 from ..stream import Ints

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ...adapters import DEFAULT_DROPOUT
-from ...config_checks import PRECISIONS
+from ...config.adapters import DEFAULT_DROPOUT
+from ...config.checks import PRECISIONS
+from ...config.gpus import Gpu
+from ...config.methods import Method
 from ...errors import ConfigError
-from ...gpus import Gpu
 from ...language import Statement
 from ...measure.allocations import CATEGORIES
-from ...methods import Method
 from ..options import EstimateOptions
 from ..predict import CONTEXT_BYTES
 from ..recording import EXPONENTS, Point

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...analysis.values import Analysis, ClaimVerdict, ConfigurationVerdict
-from ...claims import NOISY_METRICS
+from ...config.claims import NOISY_METRICS
 from .. import formats
 from ..tables import per_process
 from ..tables.claims import found_value

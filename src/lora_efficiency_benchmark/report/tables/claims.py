@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...analysis.values import Analysis, ArmSummary, ClaimVerdict, ConfigurationVerdict
-from ...claims import NOISY_METRICS
+from ...config.claims import NOISY_METRICS
 from ...plan import FULL
 from .. import formats
 from ..texts import Wording

@@ -15,7 +15,7 @@ from typing import Any
 from ...forecast import Pace
 from ...language import Language
 from ...plan import Cell
-from ...results import OK, CellRecord
+from ...records.results import OK, CellRecord
 from ...units import format_duration, to_gib
 
 _TEXTS: dict[str, dict[str, str]] = {

@@ -13,17 +13,17 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from ..config.adapters import ALL_LINEAR, AdapterSettings
+from ..config.architectures import close_names, find_architecture
+from ..errors import ModelError, first_line
+from ..plain_text import one_line
 from .adapter_modules import check_adapter, embedding_ends, has_conv1d, lost_tie
-from .adapters import ALL_LINEAR, AdapterSettings
-from .architectures import close_names, find_architecture
-from .errors import ModelError, first_line
-from .hub import is_unreachable, prepare_hub
-from .model_cache import (
+from .cache import (
     default_model_facts,
     ensure_default_model,
     ensure_gguf,
 )
-from .plain_text import one_line
+from .hub import is_unreachable, prepare_hub
 
 WEIGHT_DTYPES = {
     "fp32": torch.float32,
@@ -239,7 +239,7 @@ def count_parameters(model: Any) -> tuple[int, int]:
 
 def measure_model_size(model: Any) -> float:
     """MiB of parameters and buffers, byte-exact, tied tensors once."""
-    from .units import to_mib
+    from ..units import to_mib
 
     return to_mib(count(model).model_size_bytes)
 

@@ -7,8 +7,8 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from .errors import ConfigError
-from .plain_text import is_plain, shown
+from ..errors import ConfigError
+from ..plain_text import is_plain, shown
 from .yaml_io import load_yaml_file, preset_path
 
 METRICS = ("parameter_reduction_ratio", "memory_reduction_ratio", "gain_retention", "time_ratio")

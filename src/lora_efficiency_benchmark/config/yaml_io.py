@@ -13,15 +13,15 @@ from typing import Any
 
 import yaml
 
-from .errors import ConfigError
-from .plain_text import one_line, shown
-from .units import MIB
+from ..errors import ConfigError
+from ..plain_text import one_line, shown
+from ..units import MIB
 
 MAX_BYTES = MIB
 MAX_NODES = 100_000  # with every alias unfolded
 MAX_DEPTH = 50
 MAX_DIGITS = 400  # of a number
-_PRESETS = Path(__file__).parent / "presets"
+_PRESETS = Path(__file__).parents[1] / "presets"
 _KINDS = {"benchmarks": "ベンチマーク", "claims": "主張", "architectures": "モデル"}
 _EXPONENT = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$")
 

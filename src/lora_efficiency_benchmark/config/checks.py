@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigError
-from .language import Statement
+from ..errors import ConfigError
+from ..language import Statement
+from ..plain_text import is_plain, shown
 from .launching import check_launcher, check_shares
-from .plain_text import is_plain, shown
 from .trainer_args import as_float, reserved_names, service_names, with_floats
 
 if TYPE_CHECKING:
-    from .config import LoRABenchmarkConfig
+    from .benchmark_config import LoRABenchmarkConfig
 
 SEARCH = "search"
 _SEARCH_DEFAULTS: dict[str, Any] = {

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from .errors import ConfigError
+from ..errors import ConfigError
 
 NONE, TENSORBOARD = "none", "tensorboard"
 # Name in transformers.TrainingArguments.report_to -> (modules, one of which it needs; package)

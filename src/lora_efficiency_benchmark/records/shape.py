@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .language import Statement
-from .plain_text import shown
+from ..language import Statement
+from ..plain_text import shown
 
 _NUMBER, _WHOLE = "a number", "a whole number of at least 0"
 _TEXT, _FLAG, _MAPPING, _LIST = "a text", "true or false", "a mapping", "a list"

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from .dataset.tokens import IGNORED
+from ..dataset.tokens import IGNORED
 
 
 def pad_batch(examples: Sequence[dict[str, Any]], pad_token_id: int) -> dict[str, torch.Tensor]:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..errors import ConfigError
+from ..language import Statement
+from ..plain_text import one_line, shown
+from ..units import MIB
 from .adapters import ALL_LINEAR, AdapterSettings, digits, parse_adapter
-from .errors import ConfigError
-from .language import Statement
-from .plain_text import one_line, shown
-from .units import MIB
 
 EXAMPLE = "lora:r=8,targets=q_proj+v_proj"
 _MAX_CONFIG_BYTES = 4 * MIB

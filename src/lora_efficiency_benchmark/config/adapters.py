@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .errors import ConfigError
-from .language import Statement
-from .plain_text import is_plain, shown
+from ..errors import ConfigError
+from ..language import Statement
+from ..plain_text import is_plain, shown
 
 ALL_LINEAR = "all-linear"
 MAX_RANK = 2**31 - 1

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
+from ..dataset.tokens import IGNORED
+from ..models.precision import autocast
+from ..units import bits_per_byte
 from . import ranks
 from .collate import pad_batch
-from .dataset.tokens import IGNORED
-from .precision import autocast
-from .units import bits_per_byte
 
 
 def evaluate(

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import methods as methods_module
+from ..config import methods as methods_module
+from ..config.adapters import AdapterSettings, parse_adapter
+from ..config.architectures import architecture_of
+from ..config.benchmark_config import SPEC_CONFIGURATIONS
+from ..config.methods import Method
+from ..errors import TargetModulesError, both_lines
+from ..language import Statement
+from ..units import to_mib
 from .adapter_modules import check_targets
-from .adapters import AdapterSettings, parse_adapter
-from .architectures import architecture_of
-from .config import SPEC_CONFIGURATIONS
-from .errors import TargetModulesError, both_lines
-from .language import Statement
-from .methods import Method
-from .models import Counts, count
+from .loading import Counts, count
 from .structure import apply_method, build_structure
-from .units import to_mib
 
 _SHORT_KEYS = {("q_proj", "v_proj"): "q,v", ("q_proj", "k_proj", "v_proj", "o_proj"): "q,k,v,o"}
 

@@ -18,11 +18,11 @@ from typing import Any
 
 import torch
 
+from ..config.architectures import Architecture, find_architecture
+from ..config.methods import Method
+from ..errors import ConfigError, ModelError, TargetModulesError, first_line
 from .adapter_modules import check_saved, check_targets, has_conv1d
-from .architectures import Architecture, find_architecture
-from .errors import ConfigError, ModelError, TargetModulesError, first_line
-from .methods import Method
-from .models import WEIGHT_DTYPES, create_lora_model, load_failure, resolve_model
+from .loading import WEIGHT_DTYPES, create_lora_model, load_failure, resolve_model
 
 _LOADING = (OSError, ValueError, ImportError, KeyError)
 

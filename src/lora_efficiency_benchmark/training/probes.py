@@ -10,12 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .dataset import Document, Segment, tokenize
-from .dataset.tokens import IGNORED
+from ..dataset import Document, Segment, tokenize
+from ..dataset.tokens import IGNORED
 from .evaluation import evaluate
 
 LANGUAGES = ("english", "japanese")
-_FOLDER = Path(__file__).parent / "presets" / "probes"
+_FOLDER = Path(__file__).parents[1] / "presets" / "probes"
 
 
 def load_probes() -> dict[str, list[Document]]:

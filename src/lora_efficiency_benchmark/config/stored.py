@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .config import LoRABenchmarkConfig, from_mapping, is_complete, load_config
-from .errors import ConfigError
-from .plain_text import shown
+from ..errors import ConfigError
+from ..plain_text import shown
+from .benchmark_config import LoRABenchmarkConfig, from_mapping, is_complete, load_config
 from .trainer_args import reserved_names, service_names
 from .yaml_io import load_yaml_file
 

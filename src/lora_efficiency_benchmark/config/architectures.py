@@ -13,8 +13,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from .errors import ConfigError
-from .language import Statement
+from ..errors import ConfigError
+from ..language import Statement
 from .yaml_io import load_yaml_file, preset_names, preset_path
 
 TARGET_KEYS = ("q,v", "q,k,v,o")  # the specification's choices of target modules, in short

@@ -14,18 +14,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .cell import load_cell_split
-from .config import DEFAULT_MODEL
-from .dataset import tokenize
-from .errors import LoraBenchError, both_lines
-from .estimate.options import EstimateOptions
-from .estimate.predict import estimate
-from .estimate.workspaces import configured_workspace_bytes
-from .measure.environment import accelerator_in_use, available_memory_bytes
-from .methods import full, lora
-from .model_cache import default_model_facts, default_model_path
-from .plan import Cell
-from .structure import build_structure, load_model_structure
+from ..cell import load_cell_split
+from ..config.benchmark_config import DEFAULT_MODEL
+from ..config.methods import full, lora
+from ..dataset import tokenize
+from ..errors import LoraBenchError, both_lines
+from ..measure.environment import accelerator_in_use, available_memory_bytes
+from ..models.cache import default_model_facts, default_model_path
+from ..models.structure import build_structure, load_model_structure
+from ..plan import Cell
+from .options import EstimateOptions
+from .predict import estimate
+from .workspaces import configured_workspace_bytes
 
 UNTRACEABLE, UNTRACEABLE_JA = "untraceable", "untraceable_ja"
 _OPTIMIZERS = {

@@ -22,12 +22,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from .errors import StoreError, first_line
+from ..errors import StoreError, first_line
+from ..language import Statement
+from ..plain_text import spreadsheet_text
+from ..units import MIB
 from .estimates_shape import estimates_problem
-from .language import Statement
-from .plain_text import spreadsheet_text
 from .results import OK, CellRecord, LoRAEfficiencyResult, decode_object, encode_non_finite
-from .units import MIB
 
 ESTIMATES = "estimates.json"
 MAX_FILE_BYTES = 64 * MIB

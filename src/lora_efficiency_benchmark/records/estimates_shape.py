@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .language import Statement
-from .plan import AS_PRACTISED, CONTROLLED
+from ..language import Statement
+from ..plan import AS_PRACTISED, CONTROLLED
 
 ESTIMATES_SCHEMA = 1
 _COUNT = Statement("a whole number of at least 1", "1以上の整数")

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..errors import ConfigError
+from ..plain_text import shown
 from .adapters import AdapterSettings, parse_adapter
-from .config_checks import SEARCH, Search, check, search_of, unknown_key
-from .errors import ConfigError
-from .plain_text import shown
+from .checks import SEARCH, Search, check, search_of, unknown_key
 from .yaml_io import dump_yaml, load_yaml_file, parse_yaml, preset_path
 
 DEFAULT_MODEL = "smollm2-135m-instruct"

@@ -20,13 +20,13 @@ from typing import Any
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from ..dataset.tokens import IGNORED
+from ..errors import ConfigError, DivergedCell, LoraBenchError
+from ..measure.timing import StepTimer
+from ..models.precision import trainer_flags
+from ..plan import Cell
 from . import ranks
 from .collate import pad_batch
-from .dataset.tokens import IGNORED
-from .errors import ConfigError, DivergedCell, LoraBenchError
-from .measure.timing import StepTimer
-from .plan import Cell
-from .precision import trainer_flags
 
 StepHook = Callable[[int, int, float], None]  # (step, total steps, loss in nats)
 _EVENTS = "TENSORBOARD_LOGGING_DIR"

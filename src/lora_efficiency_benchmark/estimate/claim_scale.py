@@ -16,19 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .adapters import parse_adapter
-from .config import SPEC_CONFIGURATIONS
-from .counting import specification_methods
-from .errors import StoreError
-from .estimate.options import EstimateOptions
-from .estimate.predict import estimate
+from ..config.adapters import parse_adapter
+from ..config.benchmark_config import SPEC_CONFIGURATIONS
+from ..config.methods import Method, full
+from ..errors import StoreError
+from ..language import Statement
+from ..measure.environment import package_versions
+from ..models.cache import cache_root
+from ..models.counting import specification_methods
+from ..plan import AS_PRACTISED, CONTROLLED
+from ..records.store import Store
 from .foresight import UNTRACEABLE, untraceable
-from .language import Statement
-from .measure.environment import package_versions
-from .methods import Method, full
-from .model_cache import cache_root
-from .plan import AS_PRACTISED, CONTROLLED
-from .store import Store
+from .options import EstimateOptions
+from .predict import estimate
 
 BATCH_SIZE = 4
 SHORT, LONG = 512, 2048  # tokens of a text; the long ones for the claim's own configuration only
@@ -40,7 +40,7 @@ COMPARISONS = (  # (comparison, model under LoRA, model fully fine-tuned)
     ("cross-model", "opt-6.7b", "opt-1.3b"),
 )
 _DECIDING = ("torch", "transformers", "peft", "accelerate")
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 ScaleHook = Callable[[dict[str, Any]], None]
 Predict = Callable[[str, Method, str, int], dict[str, Any]]  # model, method, precision, length
 

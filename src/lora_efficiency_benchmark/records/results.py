@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from .errors import ConfigError, StoreError
-from .plain_text import one_line, shown
-from .plan import Cell
-from .record_shape import shape_problem
+from ..errors import ConfigError, StoreError
+from ..plain_text import one_line, shown
+from ..plan import Cell
+from .shape import shape_problem
 
 FORMAT_VERSION = 1
 OK, FAILED, SKIPPED = "ok", "failed", "skipped"

@@ -19,10 +19,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from .errors import ModelError, first_line
-from .yaml_io import load_yaml_file
+from ..config.yaml_io import load_yaml_file
+from ..errors import ModelError, first_line
 
-_FACTS = Path(__file__).parent / "presets" / "default_model.yaml"
+_FACTS = Path(__file__).parents[1] / "presets" / "default_model.yaml"
 
 
 @functools.cache

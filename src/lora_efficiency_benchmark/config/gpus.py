@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import ConfigError
-from .language import Statement
-from .units import GIB, parse_bytes
+from ..errors import ConfigError
+from ..language import Statement
+from ..units import GIB, parse_bytes
 from .yaml_io import load_yaml_file
 
-_PATH = Path(__file__).parent / "presets" / "gpus.yaml"
+_PATH = Path(__file__).parents[1] / "presets" / "gpus.yaml"
 _KINDS = ("reported", "reported-mib", "nominal")
 _KEYS = {"total_bytes", "gib", "arch", "memory", "source", "aliases"}
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from .adapters import ALL_LINEAR, AdapterSettings
-from .errors import ConfigError, TargetModulesError
+from ..config.adapters import ALL_LINEAR, AdapterSettings
+from ..errors import ConfigError, TargetModulesError
 
 _TIED_NAMES = ("embed_tokens", "lm_head")  # tied embeddings have such a name, or PEFT 0.21 is blind
 

@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .errors import ConfigError
-from .language import Statement
-from .plain_text import is_plain, shown
+from ..errors import ConfigError
+from ..language import Statement
+from ..plain_text import is_plain, shown
 from .yaml_io import load_yaml_file
 
 ISOLATIONS = ("auto", "fork", "spawn")
