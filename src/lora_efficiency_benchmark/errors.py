@@ -115,5 +115,4 @@ def both_lines(error: BaseException) -> Statement:
     """The same in both languages; the words of a library have no Japanese."""
     if isinstance(error, LoraBenchError):
         return Statement(error.text("en"), error.text("ja"))
-    line = first_line(error)
-    return Statement(line, line)
+    return Statement.unchanged(first_line(error))

@@ -14,6 +14,11 @@ class Statement(NamedTuple):
     en: str
     ja: str
 
+    @classmethod
+    def unchanged(cls, text: str) -> Statement:
+        """Words that stay as they are in any language: names, and what a library says."""
+        return cls(text, text)
+
     def text(self, language: str) -> str:
         """The words in ``ja`` or ``en``."""
         return self.ja if language == "ja" else self.en

@@ -209,12 +209,12 @@ def set_aside_other_texts(config: LoRABenchmarkConfig, store: Store) -> list[Sta
     kept = store.set_aside(others, _OTHER_TEXTS)
     if not kept:
         return []
-    named, more = ", ".join(kept[:_NAMED]), len(kept) - _NAMED
-    named_en = f"{named}, {more} more" if more > 0 else named
-    named_ja = f"{named} ほか {more} 件" if more > 0 else f"{named} "
+    first, more = ", ".join(kept[:_NAMED]), len(kept) - _NAMED
+    named = f"{first}, {more} more" if more > 0 else first
+    named_ja = f"{first} ほか {more} 件" if more > 0 else f"{first} "
     line = Statement(
         f"{store.records_path}: {len(kept)} records were measured on another edition of "
-        f"the generated texts (now edition {GENERATED_EDITION}); they are kept as {named_en}, and "
+        f"the generated texts (now edition {GENERATED_EDITION}); they are kept as {named}, and "
         "their cells run again",
         f"{store.records_path}: {len(kept)} 件の記録は、生成テキストの別の版で測定されています "
         f"(現在は第 {GENERATED_EDITION} 版)。{named_ja}として残し、それらのセルを測り直します",

@@ -100,7 +100,7 @@ def _reason(path: Path, key: str, why: object) -> Statement:
     said = why if isinstance(why, Mapping) and set(why) == {"ja", "en"} else {}
     known = bool(said) and all(isinstance(text, str) and text for text in said.values())
     _require(known, path, f"inexpressible.{key}", "the reason as ja and en")
-    return Statement(**said)
+    return Statement(said["en"], said["ja"])
 
 
 def _check(a: Architecture, path: Path) -> None:

@@ -42,7 +42,7 @@ class Setting:
         """For messages, such as ``bf16, adamw_8bit, gradient checkpointing``."""
         both = f"{self.precision}, {self.optimizer}"
         if not self.checkpointing:
-            return Statement(both, both)
+            return Statement.unchanged(both)
         return Statement(f"{both}, gradient checkpointing", f"{both}, 勾配チェックポイント")
 
     @property
