@@ -17,6 +17,7 @@ from factories import DOCUMENT_BYTES, DOCUMENT_TOKENS, evaluation, make_config, 
 from lora_efficiency_benchmark import LoRABenchmarkConfig, LoRAEfficiencyBenchmark
 from lora_efficiency_benchmark.analysis import Analysis, analyze
 from lora_efficiency_benchmark.analysis.cross_model import short_names
+from lora_efficiency_benchmark.analysis.recommend import recommend
 from lora_efficiency_benchmark.analysis.wording import phrase
 from lora_efficiency_benchmark.config.benchmark_config import load_config
 from lora_efficiency_benchmark.config.claims import load_claims
@@ -44,6 +45,7 @@ from lora_efficiency_benchmark.report.tables.arm_tables import (
     time_table,
 )
 from lora_efficiency_benchmark.report.tables.estimates import estimator_table
+from lora_efficiency_benchmark.report.terminal.recommendation import render_recommendation
 from lora_efficiency_benchmark.report.texts import wording
 from lora_efficiency_benchmark.search import planned_ids, remaining_cells
 
@@ -492,6 +494,21 @@ def test_a_smaller_model_without_results_is_still_named() -> None:
         render_latex(found, language)
         render_card(found, language)
     assert "full · small" in names_in(memory_table(found, wording("en")))
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "was measured too"), ("ja", "も測定して")])
+def test_a_recommendation_names_the_other_model_and_leaves_it_out(
+    language: Language, words: str
+) -> None:
+    records = records_of(two_models(seeds=4), {"base": 3.2, "full": 2.1}, 4)
+    found = recommend(records, base_model="small")
+    assert found.conditions["base_model"] == "small"
+    assert not [w for w in found.warnings if w.code == "settings_mixed"]
+    assert words in " ".join(render_recommendation(found, language).split())
+    alone = recommend([r for r in records if r.cell.model_name == "large"])
+    assert alone.decision == found.decision
+    assert "base_model" not in alone.conditions
+    assert words not in " ".join(render_recommendation(alone, language).split())
 
 
 @pytest.mark.slow

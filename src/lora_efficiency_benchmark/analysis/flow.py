@@ -27,7 +27,7 @@ from .matched import matched_arms
 from .metrics import measure
 from .pairing import Comparison, compare_arms
 from .rows import arm_summaries, failures, result_rows
-from .selection import Selection, select
+from .selection import Selection, model_shown, select
 from .values import Analysis, EstimatorError
 from .warnings import find_warnings
 from .written import samples
@@ -59,9 +59,9 @@ def analyze(
         cross = cross_comparison(comparison, reference)
         of_two = _judge_across(selection, cross, claims)
         judged = [c for c in judged if c.claim.comparison != CROSS_MODEL] + of_two
-        names = short_names(_model(selection.records), _model(selection.reference))
+        names = short_names(model_shown(selection.records), model_shown(selection.reference))
         across = across_models(cross, of_two, _leading(claims), names)
-    joint = judge_joint(judged, _model(selection.records))
+    joint = judge_joint(judged, model_shown(selection.records))
     verdicts = tuple(claim.verdict for claim in judged)
     arms = arm_summaries(comparison, names[0], names[0])
     base = comparison.base
@@ -108,7 +108,7 @@ def _estimator(selection: Selection, names: tuple[str, str]) -> EstimatorError |
 def _judge_across(
     selection: Selection, comparison: Comparison, claims: Sequence[Claim]
 ) -> list[JudgedClaim]:
-    models = (_model(selection.records), _model(selection.reference))
+    models = (model_shown(selection.records), model_shown(selection.reference))
     return [
         judge_claim(claim, measure(comparison, claim), _reading(comparison, claim), models)
         for claim in cross_claims(claims)
@@ -121,13 +121,6 @@ def _reading(comparison: Comparison, claim: Claim) -> str | None:
         return None
     readings = {r.cell.reading for arm in comparison.lora for r in arm.train.values()}
     return AS_PRACTISED if readings == {AS_PRACTISED} else None
-
-
-def _model(records: Sequence[CellRecord]) -> str:
-    """The name to show: a converted model carries its own, which says that it was dequantised."""
-    shown = (r.model["display_name"] for r in records if r.model)
-    named = (r.cell.model_name for r in records)
-    return str(next(shown, next(named, "")))
 
 
 _RISKS = ("trust_remote_code", "allow_pickle")
@@ -147,8 +140,8 @@ def _settings(selection: Selection, comparison: Comparison) -> dict[str, Any]:
     one = {"processes": 1, "accelerate": None}  # nothing to tell
     shared = {k: v for k, v in selection.settings.items() if k not in one or v != one[k]}
     return {
-        "model": _model(selection.records),
-        **({"base_model": _model(selection.reference)} if selection.reference else {}),
+        "model": model_shown(selection.records),
+        **({"base_model": model_shown(selection.reference)} if selection.reference else {}),
         **shared,
         "dataset_sizes": sorted({arm.dataset_size for arm in trained}),
         "seeds": sorted({seed for arm in trained for seed in arm.train}),

@@ -69,6 +69,13 @@ def select(records: Sequence[CellRecord], base_model: str | None = None) -> Sele
     )
 
 
+def model_shown(records: Sequence[CellRecord]) -> str:
+    """The name to show: a converted model carries its own, which says that it was dequantised."""
+    shown = (r.model["display_name"] for r in records if r.model)
+    named = (r.cell.model_name for r in records)
+    return str(next(shown, next(named, "")))
+
+
 def searched_elsewhere(selection: Selection) -> tuple[str, ...]:
     """Where trials ran that did not run in the environment that is judged, one line each."""
     judged = {r.environment_key for r in selection.records if r.cell.kind != "trial"} - {None}

@@ -72,8 +72,9 @@ def recommend(
     language = choose_language(lang)
     limits = _limits(retention, max_memory, max_minutes, cheapest)
     size = None if data_size is None else _number(data_size, "--data-size", "1000", whole=True)
-    records, _ = folder_records(folder, lambda en, ja: say(language, ja, en))
-    found = choose(records, limits, None if size is None else int(size))
+    records, config = folder_records(folder, lambda en, ja: say(language, ja, en))
+    other = None if config is None else config.base_model_name
+    found = choose(records, limits, None if size is None else int(size), other)
     if as_json:
         print_json(found.to_dict())
     else:

@@ -14,7 +14,7 @@ from ..findings import Findings
 from ..learning_rates import learning_rate_curves
 from ..pairing import Comparison, compare_arms
 from ..rows import arm_summaries
-from ..selection import Selection, select
+from ..selection import Selection, model_shown, select
 from ..values import AnalysisWarning
 from ..warnings import find_warnings
 from ..wording import Text
@@ -75,14 +75,19 @@ class Recommendation:
 
 
 def recommend(
-    records: Sequence[CellRecord], limits: Limits | None = None, data_size: int | None = None
+    records: Sequence[CellRecord],
+    limits: Limits | None = None,
+    data_size: int | None = None,
+    base_model: str | None = None,
 ) -> Recommendation:
     """The cheapest configuration within ``limits``, and the best LoRA setting.
 
-    ``data_size`` defaults to the largest with results. Raises ConfigError for one that was not run.
+    ``data_size`` defaults to the largest with results. ``base_model`` is the other model of a
+    cross-model comparison: named in ``conditions``, never a candidate, because a share of the gain
+    is a share of the same model's. Raises ConfigError for a size that was not run.
     """
     limits = limits or Limits()
-    selection = select(records)
+    selection = select(records, base_model)
     comparison = compare_arms(selection)
     sizes = data_sizes(comparison)
     if data_size is not None and data_size not in sizes:
@@ -132,12 +137,12 @@ def _bearing(selection: Selection, comparison: Comparison) -> tuple[AnalysisWarn
 
 def _conditions(selection: Selection, comparison: Comparison, size: int | None) -> dict[str, Any]:
     """Model, data, steps, batch, precision and device of what was compared."""
-    shown = (r.model["display_name"] for r in selection.records if r.model)
     trained = [r for arm in (*comparison.full, *comparison.lora) for r in arm.train.values()]
     here = [r for r in trained if r.cell.dataset_size == size]
     device = selection.environment.get("device") or {}
     return {
-        "model": str(next(shown, selection.settings.get("model_name", ""))),
+        "model": model_shown(selection.records) or str(selection.settings.get("model_name", "")),
+        **({"base_model": model_shown(selection.reference)} if selection.reference else {}),
         **{k: v for k, v in selection.settings.items() if k != "model_name"},
         "data_size": size,
         "precision": "/".join(sorted({r.cell.precision for r in here})),

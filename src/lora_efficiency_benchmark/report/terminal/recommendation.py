@@ -47,7 +47,7 @@ def render_recommendation(found: Recommendation, language: str, width: int = 100
     """
     say = _Text(language)
     blocks = [
-        wrap(_conditions(found, say), width),
+        [*wrap(_conditions(found, say), width), *wrap(_other_model(found, say), width)],
         _candidates(found, say, width),
         _front(found, say, width),
         _pivot(found, say, width),
@@ -70,6 +70,12 @@ def _conditions(found: Recommendation, say: _Text) -> str:
     parts.append(say("seeds.1") if seeds == 1 else say("seeds.n", n=seeds))
     model = str(known.get("model") or "-")
     return formats.clean(say("measured", model=model, parts=say.join(parts)))
+
+
+def _other_model(found: Recommendation, say: _Text) -> str:
+    """The smaller model of a run across models; empty where there was one model."""
+    name = found.conditions.get("base_model")
+    return formats.clean(say("other_model", model=name)) if name else ""
 
 
 # ---- every candidate -----------------------------------------------------------------------------
