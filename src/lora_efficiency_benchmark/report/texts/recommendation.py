@@ -100,7 +100,8 @@ JAPANESE = {
     "reserved.whole": "ピークメモリはプロセス全体でのアロケーターの予約量",
     "measured": "測定条件: {model}、{parts}",
     "other_model": "{model} も測定していますが、候補にはなりません"
-    "(改善幅の維持率は同じモデルの改善幅に対する割合のため)。両者の比較は `lora-bench report` で見られます。",
+    "(改善幅の維持率は同じモデルの改善幅に対する割合のため)。"
+    "両者の比較は `lora-bench report` で見られます。",
     "seeds.n": "{n}シード",
     "seeds.1": "1シード",
     "steps": "1ステップ{batch}件を{steps}ステップ",
