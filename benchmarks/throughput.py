@@ -63,7 +63,7 @@ def measure_pair(arm: str, steps: int, number: int) -> float:
 
 
 def measure_cell(arm: str, steps: int) -> float:
-    """Tokens per second of ``training.train`` (the Trainer), as records report it."""
+    """Tokens per second of ``training.trainer.train`` (the Trainer), as records report it."""
     gc.collect()
     model, examples, pad = prepare(arm)
     settings = TrainSettings(

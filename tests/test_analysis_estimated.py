@@ -327,9 +327,15 @@ def test_running_out_of_memory_is_told_beside_the_estimate() -> None:
 
 @pytest.mark.parametrize(
     ("japanese", "shown"),
-    [({}, "unknown operator"), ({"untraceable_ja": "未知の演算"}, "未知の演算")],
+    [
+        ({}, "unknown operator"),
+        ({"untraceable_ja": None}, "unknown operator"),
+        ({"untraceable_ja": "未知の演算"}, "未知の演算"),
+    ],
 )
-def test_a_cell_that_could_not_be_traced_is_listed(japanese: dict[str, str], shown: str) -> None:
+def test_a_cell_that_could_not_be_traced_is_listed(
+    japanese: dict[str, str | None], shown: str
+) -> None:
     def untraceable(record: CellRecord) -> CellRecord:
         if record.memory and record.cell.label == "full":
             record.estimate = {"untraceable": "unknown operator", **japanese}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,8 +20,8 @@ ROW_NAMES = [
     "config presets",
     "plan forecast",
     "records search",
-    "dataset models training measure cell preflight inprocess estimate execution doctor starting "
-    "importing",
+    "dataset models training ranks measure cell preflight inprocess estimate execution doctor "
+    "starting importing",
     "analysis",
     "report",
     "benchmark cli folder measuring",
@@ -32,7 +33,7 @@ WRITE_CALLS = {"write_text", "write_bytes", "write_record", "mkdir", "rename", "
 
 
 def module_name(path: Path) -> str:
-    """``report/terminal.py`` -> ``report.terminal``; a package's ``__init__`` -> its name."""
+    """``report/terminal/progress.py`` -> ``report.terminal.progress``, or the package's own name."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -87,6 +88,16 @@ def test_every_module_is_in_the_table() -> None:
     assert not unknown, f"give these modules a row in ROW_NAMES: {sorted(unknown)}"
 
 
+@pytest.mark.parametrize("package", ["config", "records", "models", "training", "estimate"])
+def test_a_package_lists_its_modules(package: str) -> None:
+    """In the docstring of its door, and with a line in docs/architecture.md."""
+    names = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"}
+    door = ast.get_docstring(TREES[package]) or ""
+    page = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert not {name for name in names if not re.search(rf"\b{name}\b", door)}
+    assert not {name for name in names if f" {name}.py" not in page}
+
+
 @pytest.mark.parametrize("name", ROOMS)
 def test_no_import_points_to_a_later_row(name: str) -> None:
     row = ROWS[name.split(".")[0]]
@@ -129,6 +140,15 @@ def test_ray_is_imported_when_a_cluster_is_joined_only() -> None:
 
 def test_importing_the_package_imports_no_torch() -> None:
     assert not heavy_modules_after(f"import {PACKAGE}")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["config", "records", "models", "models.hub", "models.cache", "training", "dataset", "doctor",
+     "importing", "cli", "folder"],
+)  # fmt: skip
+def test_parts_that_read_only_import_no_torch(name: str) -> None:
+    assert not heavy_modules_after(f"import {PACKAGE}.{name}")
 
 
 def test_the_check_sees_torch_where_it_is() -> None:

@@ -517,7 +517,7 @@ def test_the_cache_belongs_to_the_program_and_its_libraries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "package"
-    for name in ("structure.py", "estimate/step.py", "presets/architectures/m.yaml"):
+    for name in ("models/structure.py", "estimate/step.py", "presets/architectures/m.yaml"):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text("first", encoding="utf-8")
     monkeypatch.setattr(claim_scale, "_PACKAGE", package)

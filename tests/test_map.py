@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from lora_efficiency_benchmark.estimate.map.values import (
     FITS,
     ModelMap,
     Request,
+    Setting,
     method_label,
     workspace_bytes,
 )
@@ -34,6 +36,7 @@ from lora_efficiency_benchmark.estimate.options import EstimateOptions
 from lora_efficiency_benchmark.estimate.predict import CONTEXT_BYTES, Predictor
 from lora_efficiency_benchmark.estimate.recording import EXPONENTS, Recording
 from lora_efficiency_benchmark.estimate.stream import STEP_END, Stream
+from lora_efficiency_benchmark.language import Statement
 from lora_efficiency_benchmark.measure.allocations import CATEGORIES
 from lora_efficiency_benchmark.units import GIB
 from map_cases import FIRST, LOGITS, RANKS, TOKEN, WEIGHTS, made_map
@@ -283,7 +286,8 @@ def test_what_the_user_can_fix(
 def test_the_command_writes_page_and_table(
     tiny: ModelMap, tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flow, "map_model", lambda request, jobs, say: say(1, 1, "x") or tiny)
+    step = Statement("x", "未")
+    monkeypatch.setattr(flow, "map_model", lambda request, jobs, say: say(1, 1, step) or tiny)
     page, table = tmp_path / "page.html", tmp_path / "map.csv"
     done = CliRunner().invoke(
         app,
@@ -315,6 +319,23 @@ def test_the_usual_adapters_are_the_specifications_and_all_linear(tiny_model_dir
         "full", "LoRA q_proj, v_proj", "LoRA q_proj, k_proj, v_proj, o_proj", "LoRA all-linear",
     ]  # fmt: skip
     assert start is None
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [("en", "gradient checkpointing: not in the map (no)"),
+     ("ja", "勾配チェックポイント: 地図にありません (不可)")],
+)  # fmt: skip
+def test_what_is_left_out_is_told_in_the_language_asked(
+    language: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, setting = made_map(), Setting("bf16", "adamw_torch", True)
+    left = replace(found.left_out[0], setting=setting, reason=Statement("no", "不可"))
+    cli_map._say_left_out(replace(found, left_out=(left,)), language)
+    cli_map._progress(language, 1, 2, setting.name)
+    said = capsys.readouterr().err
+    assert words in said
+    assert f"1/2 {setting.name.text(language)}" in said
 
 
 @pytest.fixture(scope="module")

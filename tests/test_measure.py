@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
+from lora_efficiency_benchmark import ranks
 from lora_efficiency_benchmark.measure import environment, timing
 from lora_efficiency_benchmark.measure.allocations import Event
 from lora_efficiency_benchmark.measure.rank_memory import of_all_ranks, without_moves
 from lora_efficiency_benchmark.measure.timing import StepTimer
-from lora_efficiency_benchmark.training import ranks
 
 
 class Clock:

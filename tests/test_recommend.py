@@ -832,3 +832,24 @@ def test_the_readme_shows_what_the_command_prints(name: str, language: str) -> N
     table = next(i for i, line in enumerate(found) if line.startswith(("rank ", "ランク ")))
     shown = [found[0], *found[table : table + 7]]
     assert "".join("".join(shown).split()) in readme.replace("...", ""), "make the example again"
+
+
+def test_the_command_names_the_other_model_of_a_run_across_models(tmp_path: Path) -> None:
+    config = make_config(model_name="large", base_model_name="small", seeds=4)
+    reference = config.reference
+    assert reference is not None
+    store = Store(tmp_path)
+    store.create()
+    store.write_text("config.yaml", config.to_yaml())
+    for record in (*make_records(config, losses=GOOD), *make_records(reference)):
+        store.write_record(record)
+    document = json.loads(call(str(tmp_path), "--json")[1])
+    assert document["conditions"]["base_model"] == "small"
+    assert not [w for w in document["warnings"] if w["code"] == "settings_mixed"]
+    assert "small も測定しています" in call(str(tmp_path), "--lang", "ja")[1]
+    error = {"kind": "diverged", "message": "loss is nan"}
+    for path in store.records_path.glob("*.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["cell"]["model_name"] == "small":
+            path.write_text(json.dumps({**record, "status": "failed", "error": error}))
+    assert "base_model" not in json.loads(call(str(tmp_path), "--json")[1])["conditions"]

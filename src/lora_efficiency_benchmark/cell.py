@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from . import ranks
 from .config.launching import DEEPSPEED
 from .config.tracking import NONE, TENSORBOARD, Tracking
 from .dataset import (
@@ -41,7 +42,6 @@ from .measure.rank_memory import of_all_ranks
 from .models import bf16_matmul, loading
 from .plan import Cell
 from .records.results import FAILED, OK, CellRecord
-from .training import ranks
 from .training.evaluation import evaluate
 from .training.probes import evaluate_probes
 from .training.samples import generate_samples

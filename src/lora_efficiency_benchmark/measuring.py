@@ -211,13 +211,14 @@ def set_aside_other_texts(config: LoRABenchmarkConfig, store: Store) -> list[Sta
         return []
     first, more = ", ".join(kept[:_NAMED]), len(kept) - _NAMED
     named = f"{first}, {more} more" if more > 0 else first
-    named_ja = f"{first} ほか {more} 件" if more > 0 else f"{first} "
+    named_ja = f"{first} など" if more > 0 else first
     line = Statement(
         f"{store.records_path}: {len(kept)} records were measured on another edition of "
         f"the generated texts (now edition {GENERATED_EDITION}); they are kept as {named}, and "
         "their cells run again",
         f"{store.records_path}: {len(kept)} 件の記録は、生成テキストの別の版で測定されています "
-        f"(現在は第 {GENERATED_EDITION} 版)。{named_ja}として残し、それらのセルを測り直します",
+        f"(現在は第 {GENERATED_EDITION} 版)。名前を変えて残し ({named_ja})、"
+        "それらのセルを測り直します",
     )
     return [line]
 

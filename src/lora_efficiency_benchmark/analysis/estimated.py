@@ -133,7 +133,7 @@ def _ratio(claim: Claim, entry: Entry) -> tuple[float | None, Text]:
         untraceable = estimate.get("untraceable")
         if untraceable:
             en = f"{side}: the step could not be traced ({untraceable})"
-            ja = estimate.get("untraceable_ja", untraceable)
+            ja = estimate.get("untraceable_ja") or untraceable
             return None, Text(en, f"{side}: ステップの追跡不可({ja})")
     full, lora = number(entry.get("full"), key), number(entry.get("lora"), key)
     if not full or not lora:

@@ -71,6 +71,6 @@ def _untraceable(record: CellRecord, models: Mapping[str, str]) -> dict[str, str
         "label": cell.label,
         "reading": cell.reading,
         "reason": reason,
-        "reason_ja": str(estimate.get("untraceable_ja", reason)),
+        "reason_ja": str(estimate.get("untraceable_ja") or reason),
         "model": models.get(cell.model_name, ""),
     }

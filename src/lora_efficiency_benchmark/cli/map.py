@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ import typer
 from ..config.gpus import Gpu, load_gpus, parse_gpu
 from ..errors import ConfigError
 from ..heavy_imports import without_collection
+from ..language import Statement
 from .output import Lang, check_writable, choose_language, say
 from .sizes import Model, Trust, plain_warnings
 
@@ -144,7 +146,7 @@ def map_command(
             padded=padded,
             trust_remote_code=trust_remote_code,
         )
-        found = map_model(request, _cores() if jobs is None else jobs, _progress)
+        found = map_model(request, _cores() if jobs is None else jobs, partial(_progress, language))
     _say_left_out(found, language)
     _say_error(found, language)
     _write(output, _page(found, language, claimed, card, start), language)
@@ -262,8 +264,8 @@ def _cores() -> int:
     return min(_MOST_JOBS, usable_cores())
 
 
-def _progress(done: int, total: int, what: str) -> None:
-    typer.echo(f"{done}/{total} {what}", err=True)
+def _progress(language: str, done: int, total: int, what: Statement) -> None:
+    typer.echo(f"{done}/{total} {what.text(language)}", err=True)
 
 
 def _say_length(wished: int, longest: int, language: str) -> None:

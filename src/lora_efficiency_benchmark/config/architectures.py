@@ -1,7 +1,7 @@
 """Architecture presets (row 1): the configuration of public models, without weights or network.
 
 A preset holds what decides a structure, and how the specification's LoRA targets are called there.
-Needs no torch; ``structure.build_structure`` makes the model.
+Needs no torch; ``models.structure.build_structure`` makes the model.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class Machine:
     unsupported: Mapping[str, str]  # name -> supported versions, where the installed one is none
     torch: Torch
     graphics: Graphics
-    model: Mapping[str, Any]  # ``model_cache.check_default_model``
+    model: Mapping[str, Any]  # ``models.cache.check_default_model``
     cache: Place
     output: Place
     temporary: Place

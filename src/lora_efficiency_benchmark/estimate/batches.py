@@ -36,7 +36,7 @@ class Batches:
         return [longest, *[other] * (self.options.batch_size - 1)] * self.passes
 
     def collate(self, examples: list[dict[str, Any]], pad_token_id: int) -> dict[str, Any]:
-        """The batch of ``collate.pad_batch`` as the device sees it, without building it by row."""
+        """The batch of ``training.collate.pad_batch`` as the device sees it, not built by row."""
         shape = (len(examples), max(len(example["input_ids"]) for example in examples))
         stands_for = 1
         if self.options.loop == "trainer" and self._made % self.passes == 1:

@@ -48,9 +48,10 @@ _FREE = {
     "lr_scheduler_kwargs", "warmup_ratio", "warmup_steps", "disable_tqdm", "remove_unused_columns",
     "skip_memory_metrics", "average_tokens_across_devices", "tf32",
 }  # fmt: skip
-_OPTION = re.compile(r"^--([a-z-]+) (\S+):")
-_MOST = 300  # characters of a reason
 _FREE_PREFIXES = ("logging_", "log_level", "dataloader_", "save_", "eval_")
+_OPTION = re.compile(r"^--([a-z-]+) (\S+):")  # at the head of an error's line
+_LONGEST = {UNTRACEABLE: "longest text", UNTRACEABLE_JA: "最も長いテキスト"}
+_MOST = 300  # characters of a reason
 
 
 @dataclass(frozen=True)
@@ -198,18 +199,19 @@ def untraceable(error: Exception) -> dict[str, str]:
 
 def _reason(error: Exception, cell: Cell) -> dict[str, str]:
     """The same; an option by the name it has in a configuration."""
-
-    def setting(option: re.Match[str], longest: str) -> str:
-        name, value = option[1].replace("-", "_"), option[2]
-        if name == "seq_len" and value != str(cell.max_length):
-            value = f"{cell.max_length} ({longest}: {value})"
-        return f"{_SETTINGS.get(name, name)} {value}:"
-
-    longest = {UNTRACEABLE: "longest text", UNTRACEABLE_JA: "最も長いテキスト"}
     return {
-        key: re.sub(_OPTION, functools.partial(setting, longest=longest[key]), line)[:_MOST]
+        key: _OPTION.sub(lambda option, key=key: _setting(option, cell, _LONGEST[key]), line)[
+            :_MOST
+        ]
         for key, line in untraceable(error).items()
     }
+
+
+def _setting(option: re.Match[str], cell: Cell, longest: str) -> str:
+    name, value = option[1].replace("-", "_"), option[2]
+    if name == "seq_len" and value != str(cell.max_length):
+        value = f"{cell.max_length} ({longest}: {value})"
+    return f"{_SETTINGS.get(name, name)} {value}:"
 
 
 # ---- the device ---------------------------------------------------------------------------------

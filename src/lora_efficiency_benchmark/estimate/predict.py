@@ -115,9 +115,10 @@ class Predictor:
         try:
             return fit([self._trace(*point) for point in points], points)
         except NotPolynomial as error:
+            reason = error.reason
             raise ModelError(
-                f"{self.model}, {self.method.label}: cannot be recorded ({error})",
-                f"{self.model}、{self.method.label}: 記録できません ({error})",
+                f"{self.model}, {self.method.label}: cannot be recorded ({reason.en})",
+                f"{self.model}、{self.method.label}: 記録できません ({reason.ja})",
             ) from None
 
     def estimate(self) -> Estimate:

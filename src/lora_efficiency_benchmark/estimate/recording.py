@@ -18,6 +18,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
+from ..language import Statement
 from .stream import STEP_END, Ints, Stream
 
 EXPONENTS = (  # of (B, S, r), the likely ones first
@@ -29,6 +30,11 @@ Point = tuple[int, int, int]  # (B, S, r)
 
 class NotPolynomial(Exception):
     """The recordings do not have one structure, or a block's size is not a polynomial."""
+
+    @property
+    def reason(self) -> Statement:
+        """Why, in both languages."""
+        return Statement(*self.args)
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,10 @@ def fit(streams: Sequence[Stream], points: Sequence[Point]) -> Recording:
     """The recording behind streams of one structure. Raises NotPolynomial."""
     first = streams[0]
     if not all(first.same_structure(other) for other in streams[1:]):
-        raise NotPolynomial("the step takes another path on another batch or length")
+        raise NotPolynomial(
+            "the step takes another path on another batch or length",
+            "バッチや長さを変えると、ステップが別の経路を通ります",
+        )
     sizes = np.stack([stream.sizes for stream in streams], axis=1)
     distinct, kind = np.unique(sizes, axis=0, return_inverse=True)
     terms = np.stack([terms_of(point) for point in points], axis=1)  # [terms, points]
@@ -99,4 +108,7 @@ def _coefficients(
         if whole and np.abs(pair @ np.rint(solved) - values).max() < 0.5:
             found[[i, j]] = np.rint(solved)
             return found
-    raise NotPolynomial(f"no polynomial gives {values.astype(int).tolist()} bytes")
+    given = values.astype(int).tolist()
+    raise NotPolynomial(
+        f"no polynomial gives {given} bytes", f"{given} バイトを与える多項式がありません"
+    )

@@ -23,7 +23,7 @@ PINNING = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
 
 EventHook = Callable[[dict[str, Any]], None]
 EstimateOf = Callable[[Cell], dict[str, Any] | None]
-"""What a cell is expected to need, as ``foresight`` says it; None where nothing is known."""
+"""What a cell is expected to need, as ``estimate.foresight`` says; None: nothing is known."""
 
 
 class Launcher(Protocol):

@@ -94,12 +94,15 @@ class LocalLauncher:
         return dict(answer["facts"])
 
     def estimate(self, cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
-        """What each cell that trains will need, by id; see ``foresight``. Raises LoraBenchError."""
+        """What each cell that trains will need, by id. Raises LoraBenchError.
+
+        See ``estimate.foresight``.
+        """
         request = {"estimate": [cell.to_dict() for cell in cells]}
         return dict(self._estimated(request, lambda event: None))
 
     def estimate_scale(self, on_event: EventHook = lambda event: None) -> list[dict[str, Any]]:
-        """Entries of estimates.json; see ``claim_scale``. Raises LoraBenchError."""
+        """Entries of estimates.json; see ``estimate.claim_scale``. Raises LoraBenchError."""
         return list(self._estimated({"scale": True}, on_event))
 
     def _estimated(self, request: dict[str, Any], on_event: EventHook) -> Any:

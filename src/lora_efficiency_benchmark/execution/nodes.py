@@ -112,9 +112,9 @@ def choose_kind(kinds: Sequence[NodeKind], before: EnvironmentKey | None = None)
 def demand_of(cell: Cell, estimate: Mapping[str, Any] | None, kind: NodeKind) -> Demand:
     """What a cell reserves on a node of its kind.
 
-    ``estimate`` is that of ``foresight``; without one, memory is reserved in proportion to cores.
-    Nobody gets more memory than the smallest node has, or the cell would wait for ever: one that is
-    not expected to fit is tried anyway.
+    ``estimate`` is that of ``estimate.foresight``; without one, memory is reserved in proportion to
+    cores. Nobody gets more memory than the smallest node has, or the cell would wait for ever: one
+    that is not expected to fit is tried anyway.
     """
     alone = cell.kind == "train" or kind.accelerator
     needed = _host_bytes(estimate, kind.accelerator)

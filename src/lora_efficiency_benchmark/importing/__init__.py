@@ -13,6 +13,6 @@ record, and the claim that needs it is NOT_MEASURED.
 """
 
 from .importer import ImportedRun, Summary, import_results
-from .refusal import NotImportable, Statement
+from .refusal import NotImportable
 
-__all__ = ["ImportedRun", "NotImportable", "Statement", "Summary", "import_results"]
+__all__ = ["ImportedRun", "NotImportable", "Summary", "import_results"]

@@ -10,8 +10,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from ..language import Statement
 from .files import clean, shown
-from .refusal import NotImportable, Statement
+from .refusal import NotImportable
 
 LARGEST = 2**63 - 1
 """Counts and sizes above this are no counts of anything."""

@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..language import Statement
 from ..plain_text import one_line
 from ..units import MIB
-from .refusal import NotImportable, Skipped, Statement
+from .refusal import NotImportable, Skipped
 
 MAX_JSON_BYTES = 64 * MIB
 MAX_ENTRIES = 20_000

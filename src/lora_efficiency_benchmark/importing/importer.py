@@ -1,7 +1,7 @@
 """The whole import in one place (row 4, no torch): foreign files in, records out.
 
 Everything is read and checked before anything is written, and only the output folder is written
-to, through ``store.Store``. The same source gives the same records.
+to, through ``records.store.Store``. The same source gives the same records.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
+from ..language import Statement
 from ..plan import AS_PRACTISED, CONTROLLED
 from ..records.results import CellRecord
 from ..records.store import Store
 from . import peft_results, trainer_runs
 from .files import clean, find_files, name_within, read_json
-from .refusal import NotImportable, Skipped, Statement
+from .refusal import NotImportable, Skipped
 from .runs import NOT_STATED, Run, base_record, records_of
 
 _BESIDE_RESULTS = {  # JSON that lies beside results and holds none

@@ -12,9 +12,10 @@ from typing import Any
 
 from ..config.adapters import ALL_LINEAR, AdapterSettings, parse_adapter
 from ..errors import ConfigError
+from ..language import Statement
 from .fields import Fields
 from .files import clean, shown
-from .refusal import NotImportable, Statement
+from .refusal import NotImportable
 
 CAUSAL = "CAUSAL_LM"
 TYING = "ensure_weight_tying"  # of modules_to_save: tied embeddings stay one tensor

@@ -24,10 +24,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from ..language import Statement
 from .fields import Fields, finite
 from .files import clean, shown
 from .peft_config import lora_settings
-from .refusal import NotImportable, Statement
+from .refusal import NotImportable
 from .runs import NOT_STATED, UNKNOWN, Run, known
 
 FORMAT = "PEFT method_comparison"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..errors import DataError
-from ..language import Statement as Statement
+from ..language import Statement
 
 
 class NotImportable(DataError):

@@ -22,10 +22,11 @@ from typing import Any
 
 from ..config.adapters import AdapterSettings
 from ..config.architectures import load_architectures
+from ..language import Statement
 from .fields import Fields, finite
 from .files import name_within, read_json
 from .peft_config import TYING, lora_settings, require_causal
-from .refusal import NotImportable, Skipped, Statement
+from .refusal import NotImportable, Skipped
 from .runs import NOT_STATED, UNKNOWN, Run, known
 from .weights import ADAPTER, Weights, adapter_weights, fits, model_weights
 

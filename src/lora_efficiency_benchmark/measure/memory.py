@@ -23,8 +23,8 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
+from .. import ranks
 from ..models.loading import is_adapter
-from ..training import ranks
 from .allocations import (
     BACKWARD,
     BETWEEN,

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..config import methods as methods_module
 from ..config.adapters import AdapterSettings, parse_adapter
 from ..config.architectures import architecture_of
 from ..config.benchmark_config import SPEC_CONFIGURATIONS
-from ..config.methods import Method
+from ..config.methods import Method, full, lora
 from ..errors import TargetModulesError, both_lines
 from ..language import Statement
 from ..units import to_mib
@@ -41,7 +40,7 @@ def count_methods(
     ModelError, TargetModulesError or ConfigError.
     """
     base = build_structure(model_name, trust_remote_code)
-    everything = count(apply_method(base, methods_module.full())).trainable
+    everything = count(apply_method(base, full())).trainable
     return [_row(model_name, method, base, everything) for method in methods]
 
 
@@ -68,14 +67,14 @@ def specification_methods(
     What the model's layers cannot express is returned apart, with the reason. Raises ModelError.
     """
     model = build_structure(model_name, trust_remote_code)
-    found, skipped = [methods_module.full()], []
+    found, skipped = [full()], []
     for raw in SPEC_CONFIGURATIONS:
         adapter = parse_adapter(raw)
         here = _in_own_names(adapter, model_name, model)
         if isinstance(here, Skipped):
             skipped.append(here)
         else:
-            found.append(methods_module.lora(here))
+            found.append(lora(here))
     return found, skipped
 
 

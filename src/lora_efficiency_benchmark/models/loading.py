@@ -18,11 +18,7 @@ from ..config.architectures import close_names, find_architecture
 from ..errors import ModelError, first_line
 from ..plain_text import one_line
 from .adapter_modules import check_adapter, embedding_ends, has_conv1d, lost_tie
-from .cache import (
-    default_model_facts,
-    ensure_default_model,
-    ensure_gguf,
-)
+from .cache import default_model_facts, ensure_default_model, ensure_gguf
 from .hub import is_unreachable, prepare_hub
 
 WEIGHT_DTYPES = {

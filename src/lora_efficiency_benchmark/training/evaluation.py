@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
+from .. import ranks
 from ..dataset.tokens import IGNORED
 from ..models.precision import autocast
 from ..units import bits_per_byte
-from . import ranks
 from .collate import pad_batch
 
 

@@ -20,12 +20,12 @@ from typing import Any
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from .. import ranks
 from ..dataset.tokens import IGNORED
 from ..errors import ConfigError, DivergedCell, LoraBenchError
 from ..measure.timing import StepTimer
 from ..models.precision import trainer_flags
 from ..plan import Cell
-from . import ranks
 from .collate import pad_batch
 
 StepHook = Callable[[int, int, float], None]  # (step, total steps, loss in nats)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...config.benchmark_config import GENERATED
 from ...errors import ConfigError
-from ...records.results import CellRecord
+from ...records.results import OK, CellRecord
 from ..findings import Findings
 from ..learning_rates import learning_rate_curves
 from ..pairing import Comparison, compare_arms
@@ -140,9 +140,10 @@ def _conditions(selection: Selection, comparison: Comparison, size: int | None) 
     trained = [r for arm in (*comparison.full, *comparison.lora) for r in arm.train.values()]
     here = [r for r in trained if r.cell.dataset_size == size]
     device = selection.environment.get("device") or {}
+    others = [record for record in selection.reference if record.status == OK]
     return {
-        "model": model_shown(selection.records) or str(selection.settings.get("model_name", "")),
-        **({"base_model": model_shown(selection.reference)} if selection.reference else {}),
+        "model": model_shown(selection.records),
+        **({"base_model": model_shown(others)} if others else {}),
         **{k: v for k, v in selection.settings.items() if k != "model_name"},
         "data_size": size,
         "precision": "/".join(sorted({r.cell.precision for r in here})),

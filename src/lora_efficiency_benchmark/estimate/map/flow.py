@@ -27,7 +27,7 @@ _REFERENCE_RANK = 16
 _CHECK_LENGTH = 2 * STEP  # between the lengths that a recording is made at
 _TASKS_A_PROCESS = 4  # fewer are not worth the seconds that a process takes to start
 
-Progress = Callable[[int, int, str], None]  # done, all, what was just done
+Progress = Callable[[int, int, Statement], None]  # done, all, what was just done
 Task = tuple[Request, int, int, Setting]  # request, its number, method, setting
 
 
@@ -49,8 +49,9 @@ def map_model(
             entries[method, setting] = found
         else:
             left_out.append(LeftOut(method, setting, found))
-        named = f"{request.methods[method].label}, {setting.name.en}"
-        on_progress(number + 1, len(tasks), named)
+        label, name = request.methods[method].label, setting.name
+        done = Statement(f"{label}, {name.en}", f"{label}、{name.ja}")
+        on_progress(number + 1, len(tasks), done)
     if not any(method == 0 for method, _ in entries) or all(method == 0 for method, _ in entries):
         nothing = Statement("nothing to record", "記録するものがありません")
         reason = left_out[0].reason if left_out else nothing

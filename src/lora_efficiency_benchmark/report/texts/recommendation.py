@@ -36,8 +36,8 @@ ENGLISH = {
     "reserved": "peak memory is what the allocator reserved",
     "reserved.whole": "peak memory is what the allocator reserved in the whole process",
     "measured": "Measured on {model}: {parts}",
-    "other_model": "{model} was measured too; it is no candidate, because a share of the gain is "
-    "a share of the same model's. `lora-bench report` compares the two.",
+    "other_model": "{model} was measured too. It is no candidate: gain kept is counted against "
+    "full fine-tuning of the same model. `lora-bench report DIR` compares the two.",
     "seeds.n": "{n} seeds",
     "seeds.1": "1 seed",
     "steps": "{steps} steps of {batch} texts",
@@ -99,9 +99,9 @@ JAPANESE = {
     "reserved": "ピークメモリはアロケーターの予約量",
     "reserved.whole": "ピークメモリはプロセス全体でのアロケーターの予約量",
     "measured": "測定条件: {model}、{parts}",
-    "other_model": "{model} も測定していますが、候補にはなりません"
-    "(改善幅の維持率は同じモデルの改善幅に対する割合のため)。"
-    "両者の比較は `lora-bench report` で見られます。",
+    "other_model": "{model} も測定していますが、改善幅の維持率は同じモデルの"
+    "フルファインチューニングを基準にするため、候補には含めていません。"
+    "両者の比較は `lora-bench report DIR` で見られます。",
     "seeds.n": "{n}シード",
     "seeds.1": "1シード",
     "steps": "1ステップ{batch}件を{steps}ステップ",
