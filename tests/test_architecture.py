@@ -33,7 +33,7 @@ WRITE_CALLS = {"write_text", "write_bytes", "write_record", "mkdir", "rename", "
 
 
 def module_name(path: Path) -> str:
-    """``report/terminal/progress.py`` -> ``report.terminal.progress``, or the package's own name."""
+    """``report/page/filters.py`` -> ``report.page.filters``; ``__init__`` -> its package."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 

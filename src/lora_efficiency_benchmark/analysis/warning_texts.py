@@ -82,14 +82,14 @@ WARNING_TEXTS: dict[str, WarningText] = {
     "too_few_seeds": WarningText(
         Text(
             "Quality or time is undecided: {detail}.",
-            "品質または学習時間の判定に必要なシード数が足りません: {detail}",
+            "品質または学習時間が判定保留です: {detail}",
         ),
         Text(
             "Raise seeds in the configuration and run again; finished cells are kept. Where texts "
-            "are named, raise evaluation_size; then all arms train again.",
+            "are named, raise evaluation_size; then all cells are measured again.",
             "設定の seeds を増やして再実行してください。済んだセルはそのまま使われます。"
             "評価テキストの件数が示されている場合は evaluation_size を増やします"
-            "(全構成が学習し直しになります)。",
+            "(全セルが測り直しになります)。",
         ),
     ),
     "shared_learning_rate": WarningText(

@@ -72,14 +72,16 @@ def best_lora(best: BestSetting, data: Text, data_size: int | None) -> Text:
         )
     same = words.names([j.candidate.name for j in best.as_good])
     cheapest = min((best.best, *best.as_good), key=memory_or_infinity)
+    outside = cheapest.status == RULED_OUT
+    but = Text(", but misses the limits", "(ただし上の条件は満たしません)") if outside else NOTHING
     return Text(
         f"No single LoRA setting is best {place.en}: {name} measured best ({shown.en}), and "
         f"{plural(seeds, 'seed')} cannot tell it from {same.en}; "
-        f"{cheapest.candidate.name} needs the least memory of these",
+        f"{cheapest.candidate.name} needs the least memory of these{but.en}",
         f"{place.ja}で最も良いLoRA設定は1つに絞れません。"
         f"測定値が最も良いのは {name}({shown.ja})ですが、"
         f"{seeds}シードでは {same.ja} との差を見分けられません。"
-        f"このうちメモリが最小なのは {cheapest.candidate.name} です",
+        f"このうちメモリが最小なのは {cheapest.candidate.name} です{but.ja}",
     )
 
 
@@ -217,10 +219,17 @@ def _advice(judged: Judged) -> Text:
     """What would settle a candidate that is open, as the end of a sentence."""
     check = judged.deciding
     if judged.seeds_needed is not None:
-        return words.seeds_would_decide(judged.seeds_needed)
+        seeds = judged.seeds_needed
+        return Text(
+            f"about {plural(seeds, 'seed')} would decide whether it does",
+            f"この設定が条件を満たすかどうかの判定には約{seeds}シード必要です",
+        )
     if check is not None and check.verification == NOT_MEASURED:
         return check.reason
-    return Text("more seeds alone would not decide", "シードを増やすだけでは判定できません")
+    return Text(
+        "more seeds alone would not decide whether it does",
+        "シードを増やすだけではこの設定を判定できません",
+    )
 
 
 def _fallback(decision: Decision) -> Text:
@@ -230,7 +239,7 @@ def _fallback(decision: Decision) -> Text:
     cost = _bracketed(cost_beside_full(decision, found.candidate))
     return Text(
         f"; full fine-tuning meets the limits meanwhile{cost.en}",
-        f"。フルファインチューニングは条件を満たします{cost.ja}",
+        f"。現時点で条件を満たすと確認できているのはフルファインチューニングです{cost.ja}",
     )
 
 

@@ -169,7 +169,7 @@ def _verdict(found: Recommendation, judged: Judged, say: _Text) -> str:
     shown, check = say(judged.status), judged.deciding
     if check is not None and judged.status == RULED_OUT:
         why = say.join(list(map(say, judged.missed)))
-        shown = say("because", verdict=shown, why=why)
+        shown = say("misses", verdict=shown, why=why)
     elif check is not None:
         missing = check.verification == NOT_MEASURED
         why = say("missing" if missing else "not_seeds")

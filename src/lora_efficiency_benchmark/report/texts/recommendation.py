@@ -49,7 +49,7 @@ ENGLISH = {
     "quality": "quality",
     "apart.none": "One seed tells no two of them apart in quality.",
     "apart.all": "Their quality can be told apart, each from each.",
-    "apart.some": "Not told apart in quality: {pairs}",
+    "apart.some": "Pairs on the front that are not told apart in quality: {pairs}",
     "pair": "{a} and {b}",
     "ties": "Not told apart from {name} in quality: {names}",
     "ties.time": "Not told apart from {name} in training time: {names}",
@@ -66,6 +66,7 @@ ENGLISH = {
     "then": "; ",
     "other": "as practised",
     "because": "{verdict}: {why}",
+    "misses": "{verdict}, misses: {why}",
     "role": "{verdict} ({role})",
 }
 JAPANESE = {
@@ -113,7 +114,7 @@ JAPANESE = {
     "quality": "品質",
     "apart.none": "1シードでは、どの2つも品質の差を見分けられません。",
     "apart.all": "品質の差は、どの2つの間でも確認できます。",
-    "apart.some": "品質の差を見分けられない組: {pairs}",
+    "apart.some": "パレート最適な設定のうち、品質の差を見分けられない組: {pairs}",
     "pair": "{a} と {b}",
     "ties": "{name} と品質の差を見分けられない設定: {names}",
     "ties.time": "{name} と学習時間の差を見分けられない設定: {names}",
@@ -130,5 +131,6 @@ JAPANESE = {
     "then": "、",
     "other": "慣用の設定",
     "because": "{verdict}: {why}",
+    "misses": "{verdict}: {why}",
     "role": "{verdict}({role})",
 }
