@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from ..config.claims import NOISY_METRICS
 from ..records.results import OK
 from .contrasts import Document, text_moments
-from .findings import TIE, Findings, join_texts, same_text
+from .findings import TIE, Findings, join_texts
 from .pairing import Pair, number, text_numbers
 from .values import FAILED, PARTIAL, UNDECIDED, VERIFIED, ConfigurationVerdict
-from .wording import Text, plural, quantity
+from .wording import Text, cell_name, ending, plural, quantity
 
 FEW_DOCUMENTS = 50
 """Below this one unusual document carries more than 2 % of the score."""
@@ -33,7 +33,7 @@ def run_not_finished(f: Findings) -> Text | None:
 
 def environments_differ(f: Findings) -> Text | None:
     """Records of other hardware or versions were left out."""
-    others = same_text(f.selection.other_environments)
+    others = join_texts(f.selection.other_environments)
     if others is None:
         return None
     count = f.selection.environment_left_out
@@ -43,7 +43,7 @@ def environments_differ(f: Findings) -> Text | None:
 def settings_mixed(f: Findings) -> Text | None:
     """Results of other settings or learning rates were left out."""
     count = f.selection.settings_left_out
-    lines = [Text(name, name) for name in f.comparison.variants_left_out]
+    lines = list(f.comparison.variants_left_out)
     if count:
         lines.append(
             Text(plural(count, "record") + " with other settings", f"設定違いの記録{count}件")
@@ -53,16 +53,18 @@ def settings_mixed(f: Findings) -> Text | None:
 
 def arms_differ(f: Findings) -> Text | None:
     """Runs that should have been paired could not be."""
-    return same_text((*f.selection.differences, *f.comparison.differences))
+    return join_texts((*f.selection.differences, *f.comparison.differences))
 
 
 def cells_failed(f: Findings) -> Text | None:
     """Cells without a result."""
-    return same_text(
-        f"{r.cell.kind} {r.cell.label} ({(r.error or {}).get('kind', r.status)})"
-        for r in f.selection.records
-        if r.status != OK
-    )
+    lines = []
+    for record in f.selection.records:
+        if record.status != OK:
+            cell = cell_name(record.cell.kind, record.cell.label)
+            how = str((record.error or {}).get("kind", record.status))
+            lines.append(Text(f"{cell.en} ({how})", f"{cell.ja}({ending(how).ja})"))
+    return join_texts(lines)
 
 
 # ---- how far the verdicts carry -----------------------------------------------------------------

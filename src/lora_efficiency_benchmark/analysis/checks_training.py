@@ -10,7 +10,7 @@ import math
 from ..records.results import OK
 from .findings import TIE, Findings, join_texts, same_text
 from .pairing import eval_loss, number
-from .wording import Text, phrase
+from .wording import Text, arm_name, cell_name, phrase, quantity, reading_name
 
 MOVED_SHARE = 0.5
 """With fp32 weights Adam changes nearly every weight, except embedding rows of tokens that never
@@ -29,7 +29,8 @@ def shared_learning_rate(f: Findings) -> Text | None:
 
 def best_rate_at_edge(f: Findings) -> Text | None:
     """Searched arms whose best rate has no tried rate on one side."""
-    return same_text(f"{c.label} ({c.chosen:g})" for c in f.curves if c.at_edge and c.chosen)
+    edges = ((arm_name(c.label), c.chosen) for c in f.curves if c.at_edge and c.chosen)
+    return join_texts(Text(f"{t.en} ({rate:g})", f"{t.ja}({rate:g})") for t, rate in edges)
 
 
 def arm_did_not_learn(f: Findings) -> Text | None:
@@ -40,15 +41,16 @@ def arm_did_not_learn(f: Findings) -> Text | None:
     learned = (
         (a, base - math.fsum(a.eval_losses) / len(a.eval_losses)) for a in f.arms if a.eval_losses
     )
-    return same_text(f"{a.label} ({gain:+.3f})" for a, gain in learned if gain < TIE)
+    short = ((arm_name(arm.label), gain) for arm, gain in learned if gain < TIE)
+    return join_texts(Text(f"{t.en} ({gain:+.3f})", f"{t.ja}({gain:+.3f})") for t, gain in short)
 
 
 def weights_do_not_move(f: Findings) -> Text | None:
     """Runs in which less than half of the weights changed."""
-    shares = ((r, number(r.training, "weights_moved")) for r in f.trained)
-    return same_text(
-        f"{r.cell.label} {share:.1%}"
-        for r, share in shares
+    shares = ((arm_name(r.cell.label), number(r.training, "weights_moved")) for r in f.trained)
+    return join_texts(
+        Text(f"{t.en} {share:.1%}", f"{t.ja} {share:.1%}")
+        for t, share in shares
         if share is not None and share < MOVED_SHARE
     )
 
@@ -60,16 +62,17 @@ def loss_still_falling(f: Findings) -> Text | None:
         curve = (record.training or {}).get("evaluation_curve") or []
         losses = [loss for point in curve if (loss := number(point, "loss")) is not None]
         if len(losses) >= 2 and losses[-2] - losses[-1] > TIE:
-            labels.append(record.cell.label)
-    return same_text(labels)
+            labels.append(arm_name(record.cell.label))
+    return join_texts(labels)
 
 
 def precision_differs(f: Findings) -> Text | None:
     """Pairs trained under different precisions."""
-    return same_text(
-        f"full {pair.full.cell.precision}, LoRA {pair.lora.cell.precision}"
-        for _, pair in f.pairs
-        if pair.full.cell.precision != pair.lora.cell.precision
+    both = ((pair.full.cell.precision, pair.lora.cell.precision) for _, pair in f.pairs)
+    return join_texts(
+        Text(f"full {full}, LoRA {lora}", f"フルは{full}、LoRAは{lora}")
+        for full, lora in both
+        if full != lora
     )
 
 
@@ -78,11 +81,15 @@ def precision_differs(f: Findings) -> Text | None:
 
 def lora_needs_more_memory(f: Findings) -> Text | None:
     """Memory ratios below 1."""
-    return same_text(
-        f"{arm.label} {value:.2f}x ({reading})"
+    found = (
+        (arm.label, quantity(value, "memory_reduction_ratio"), reading_name(reading))
         for arm in f.arms
         for reading, value in arm.memory_ratio.items()
         if value < 1 and arm.adapter is not None
+    )
+    return join_texts(
+        Text(f"{label} {ratio.en} ({reading.en})", f"{label} {ratio.ja}({reading.ja})")
+        for label, ratio, reading in found
     )
 
 
@@ -95,10 +102,10 @@ def lora_slower(f: Findings) -> Text | None:
 
 def time_not_measured(f: Findings) -> Text | None:
     """Runs that did not have their cores to themselves; where nobody knows, the claim says so."""
-    return same_text(
-        f"{r.cell.label} seed {r.cell.seed}"
-        for r in f.trained
-        if (r.training or {}).get("exclusive") is False
+    shared = (r.cell for r in f.trained if (r.training or {}).get("exclusive") is False)
+    return join_texts(
+        Text(f"{cell.label} seed {cell.seed}", f"{arm_name(cell.label).ja}のシード{cell.seed}")
+        for cell in shared
     )
 
 
@@ -114,8 +121,8 @@ def emulated_bf16(f: Findings) -> Text | None:
 def not_isolated(f: Findings) -> Text | None:
     """Memory and training cells that shared a process."""
     # The base cell has neither memory nor time to protect.
-    return same_text(
-        f"{r.cell.kind} {r.cell.label}"
+    return join_texts(
+        cell_name(r.cell.kind, r.cell.label)
         for r in f.selection.records
         if r.status == OK and not r.isolated and r.cell.kind != "base"
     )

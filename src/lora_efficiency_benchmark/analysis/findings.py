@@ -40,7 +40,7 @@ class Findings:
 
 
 def same_text(lines: Iterable[str]) -> Text | None:
-    """Distinct lines that read the same in both languages; None where there are none."""
+    """Distinct names and numbers; None where there are none. Words go to ``join_texts``."""
     distinct = list(dict.fromkeys(lines))
     return listing(distinct) if distinct else None
 

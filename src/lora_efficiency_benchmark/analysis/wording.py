@@ -32,6 +32,15 @@ _NOUNS = {
     "gain_retention": Text("quality", "品質"),
     "time_ratio": Text("time", "学習時間"),
 }
+_ARMS = {"full": Text("full", "フル"), "base": Text("base", "学習前のモデル")}
+_CELLS = {"base": "評価", "memory": "メモリ測定", "trial": "学習率探索", "train": "学習"}
+_READINGS = {"controlled": "同一精度", "as-practised": "慣用の設定"}
+_ENDINGS = {
+    "out_of_memory": Text("ran out of memory", "メモリ不足"),
+    "diverged": Text("diverged", "発散"),
+    "time_limit": Text("passed its time limit", "制限時間超過"),
+    "worker_died": Text("its process died", "プロセスの異常終了"),
+}
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
@@ -71,6 +80,31 @@ def phrase(value: float | None, metric: str, bound: str | None = None) -> Text:
 def noun(metric: str) -> Text:
     """What a metric is about, in one word."""
     return _NOUNS[metric]
+
+
+def arm_name(label: str) -> Text:
+    """An arm by its label; that of an adapter is a name."""
+    return _ARMS.get(label, Text(label, label))
+
+
+def cell_name(kind: str, label: str) -> Text:
+    """A cell by its kind and arm: ``train full`` / ``フルの学習``."""
+    return Text(f"{kind} {label}", f"{arm_name(label).ja}の{_CELLS[kind]}")
+
+
+def run_name(kind: str, seed: int) -> Text:
+    """A cell by its kind and seed: ``train seed 0`` / ``シード0の学習``."""
+    return Text(f"{kind} seed {seed}", f"シード{seed}の{_CELLS[kind]}")
+
+
+def reading_name(reading: str) -> Text:
+    """A reading of the memory claim."""
+    return Text(reading, _READINGS.get(reading, reading))
+
+
+def ending(kind: str) -> Text:
+    """How a cell ended, in a few words."""
+    return _ENDINGS.get(kind, Text("failed", "失敗"))
 
 
 def listing(names: list[str], limit: int = 4) -> Text:

@@ -13,8 +13,7 @@ from ...plan import CONTROLLED
 from ...records.results import OK, CellRecord
 from ..metrics import OUT_OF_MEMORY, Measurement, gain_retention, memory_limit
 from ..pairing import Arm, Comparison, documents, eval_loss, number
-from ..wording import NOTHING, Text
-from . import words
+from ..wording import NOTHING, Text, ending
 from .values import FULL_NAME, Candidate, whole
 
 _PEAKS = {"allocated": "peak_allocated_bytes", "reserved": "peak_reserved_bytes"}
@@ -126,7 +125,7 @@ def _no_result(arm: Arm) -> Text:
     kinds = [_kind(record) for record in arm.failed if record.cell.kind == "train"]
     if arm.train or not kinds:
         return NOTHING
-    how = words.kind(kinds[0])
+    how = ending(kinds[0])
     return Text(f"training left no result ({how.en})", f"学習の結果なし({how.ja})")
 
 

@@ -6,18 +6,6 @@ from ...units import GIB, to_gib, to_mib, to_minutes
 from ..wording import Text, listing, plural, quantity
 from .values import FULL_NAME
 
-_KINDS = {
-    "out_of_memory": Text("ran out of memory", "メモリ不足"),
-    "diverged": Text("diverged", "発散"),
-    "time_limit": Text("passed its time limit", "制限時間超過"),
-    "worker_died": Text("its process died", "プロセスの異常終了"),
-}
-
-
-def kind(name: str) -> Text:
-    """How a cell ended, in a few words."""
-    return _KINDS.get(name, Text("failed", "失敗"))
-
 
 def named(name: str) -> Text:
     """A configuration in a sentence."""
