@@ -13,8 +13,8 @@ from factories import environment, evaluation, fail, make_config, make_records
 from lora_efficiency_benchmark.analysis import AnalysisWarning, analyze
 from lora_efficiency_benchmark.analysis.warning_texts import WARNING_TEXTS, make_warning
 from lora_efficiency_benchmark.analysis.warnings import CHECKS
-from lora_efficiency_benchmark.analysis.wording import Text
 from lora_efficiency_benchmark.config.claims import load_claims
+from lora_efficiency_benchmark.language import Statement
 from lora_efficiency_benchmark.records.results import CellRecord
 
 CLAIMS = load_claims("paper-r5")
@@ -294,7 +294,7 @@ NAMED: list[tuple[str, Callable[[], list[CellRecord]], str, str]] = [
         "environments_differ",
         lambda: quiet_records(elsewhere),
         "Example CPU (torch 2.9.0, transformers 4.57.0, 8 threads), 4 records.",
-        "Example CPU(torch 2.9.0、transformers 4.57.0、8スレッド)、記録4件",
+        "Example CPU(torch 2.9.0、transformers 4.57.0、スレッド数8)、記録4件",
     ),
     (
         "environments_differ",
@@ -442,7 +442,7 @@ def test_a_japanese_cause_holds_no_english_but_names(
 
 def test_an_unknown_code_is_an_error() -> None:
     with pytest.raises(KeyError):
-        make_warning("no_such_warning", Text("x", "x"))
+        make_warning("no_such_warning", Statement("x", "x"))
 
 
 def test_warnings_are_plain_values() -> None:

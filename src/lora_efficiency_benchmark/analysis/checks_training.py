@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import math
 
+from ..language import Statement
 from ..records.results import OK
 from .findings import TIE, Findings, join_texts, same_text
 from .pairing import eval_loss, number
-from .wording import Text, arm_name, cell_name, phrase, quantity, reading_name
+from .wording import arm_name, cell_name, phrase, quantity, reading_name
 
 MOVED_SHARE = 0.5
 """With fp32 weights Adam changes nearly every weight, except embedding rows of tokens that never
 occur (up to a third of a small model). Below half, rounding is losing updates."""
 
 
-def shared_learning_rate(f: Findings) -> Text | None:
+def shared_learning_rate(f: Findings) -> Statement | None:
     """One rate for both methods."""
     return same_text(
         f"{pair.full.cell.learning_rate:g}"
@@ -27,13 +28,13 @@ def shared_learning_rate(f: Findings) -> Text | None:
     )
 
 
-def best_rate_at_edge(f: Findings) -> Text | None:
+def best_rate_at_edge(f: Findings) -> Statement | None:
     """Searched arms whose best rate has no tried rate on one side."""
     edges = ((arm_name(c.label), c.chosen) for c in f.curves if c.at_edge and c.chosen)
-    return join_texts(Text(f"{t.en} ({rate:g})", f"{t.ja}({rate:g})") for t, rate in edges)
+    return join_texts(Statement(f"{t.en} ({rate:g})", f"{t.ja}({rate:g})") for t, rate in edges)
 
 
-def arm_did_not_learn(f: Findings) -> Text | None:
+def arm_did_not_learn(f: Findings) -> Statement | None:
     """Arms whose mean held-out loss lies less than a tie below the base."""
     base = eval_loss(f.comparison.base) if f.comparison.base else None
     if base is None:
@@ -42,20 +43,22 @@ def arm_did_not_learn(f: Findings) -> Text | None:
         (a, base - math.fsum(a.eval_losses) / len(a.eval_losses)) for a in f.arms if a.eval_losses
     )
     short = ((arm_name(arm.label), gain) for arm, gain in learned if gain < TIE)
-    return join_texts(Text(f"{t.en} ({gain:+.3f})", f"{t.ja}({gain:+.3f})") for t, gain in short)
+    return join_texts(
+        Statement(f"{t.en} ({gain:+.3f})", f"{t.ja}({gain:+.3f})") for t, gain in short
+    )
 
 
-def weights_do_not_move(f: Findings) -> Text | None:
+def weights_do_not_move(f: Findings) -> Statement | None:
     """Runs in which less than half of the weights changed."""
     shares = ((arm_name(r.cell.label), number(r.training, "weights_moved")) for r in f.trained)
     return join_texts(
-        Text(f"{t.en} {share:.1%}", f"{t.ja} {share:.1%}")
+        Statement(f"{t.en} {share:.1%}", f"{t.ja} {share:.1%}")
         for t, share in shares
         if share is not None and share < MOVED_SHARE
     )
 
 
-def loss_still_falling(f: Findings) -> Text | None:
+def loss_still_falling(f: Findings) -> Statement | None:
     """Runs whose held-out loss fell by more than a tie in the last interval."""
     labels = []
     for record in f.trained:
@@ -66,11 +69,11 @@ def loss_still_falling(f: Findings) -> Text | None:
     return join_texts(labels)
 
 
-def precision_differs(f: Findings) -> Text | None:
+def precision_differs(f: Findings) -> Statement | None:
     """Pairs trained under different precisions."""
     both = ((pair.full.cell.precision, pair.lora.cell.precision) for _, pair in f.pairs)
     return join_texts(
-        Text(f"full {full}, LoRA {lora}", f"フルは{full}、LoRAは{lora}")
+        Statement(f"full {full}, LoRA {lora}", f"フルは{full}、LoRAは{lora}")
         for full, lora in both
         if full != lora
     )
@@ -79,7 +82,7 @@ def precision_differs(f: Findings) -> Text | None:
 # ---- memory and time ----------------------------------------------------------------------------
 
 
-def lora_needs_more_memory(f: Findings) -> Text | None:
+def lora_needs_more_memory(f: Findings) -> Statement | None:
     """Memory ratios below 1."""
     found = (
         (arm.label, quantity(value, "memory_reduction_ratio"), reading_name(reading))
@@ -88,28 +91,28 @@ def lora_needs_more_memory(f: Findings) -> Text | None:
         if value < 1 and arm.adapter is not None
     )
     return join_texts(
-        Text(f"{label} {ratio.en} ({reading.en})", f"{label} {ratio.ja}({reading.ja})")
+        Statement(f"{label} {ratio.en} ({reading.en})", f"{label} {ratio.ja}({reading.ja})")
         for label, ratio, reading in found
     )
 
 
-def lora_slower(f: Findings) -> Text | None:
+def lora_slower(f: Findings) -> Statement | None:
     """Time ratios below 1."""
     slow = [a for a in f.arms if a.time_ratio is not None and a.time_ratio < 1]
     shown = ((a.label, phrase(a.time_ratio, "time_ratio")) for a in slow)
-    return join_texts(Text(f"{label} {t.en}", f"{label} {t.ja}") for label, t in shown)
+    return join_texts(Statement(f"{label} {t.en}", f"{label} {t.ja}") for label, t in shown)
 
 
-def time_not_measured(f: Findings) -> Text | None:
+def time_not_measured(f: Findings) -> Statement | None:
     """Runs that did not have their cores to themselves; where nobody knows, the claim says so."""
     shared = (r.cell for r in f.trained if (r.training or {}).get("exclusive") is False)
     return join_texts(
-        Text(f"{cell.label} seed {cell.seed}", f"{arm_name(cell.label).ja}のシード{cell.seed}")
+        Statement(f"{cell.label} seed {cell.seed}", f"{arm_name(cell.label).ja}のシード{cell.seed}")
         for cell in shared
     )
 
 
-def emulated_bf16(f: Findings) -> Text | None:
+def emulated_bf16(f: Findings) -> Statement | None:
     """bf16 training on a processor without bf16 instructions."""
     return same_text(
         f"{r.environment.get('cpu_model', 'CPU')}"
@@ -118,7 +121,7 @@ def emulated_bf16(f: Findings) -> Text | None:
     )
 
 
-def not_isolated(f: Findings) -> Text | None:
+def not_isolated(f: Findings) -> Statement | None:
     """Memory and training cells that shared a process."""
     # The base cell has neither memory nor time to protect.
     return join_texts(

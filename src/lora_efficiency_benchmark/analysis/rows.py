@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..language import Statement
 from ..plan import CONTROLLED, FULL, LORA
 from ..records.results import OK, CellRecord, LoRAEfficiencyResult
 from ..units import bits_per_byte, to_mib, to_minutes
 from .metrics import gain_retention, memory_reduction, performance_retention, time_ratio
 from .pairing import Arm, Comparison, eval_loss, number
 from .values import ArmSummary
-from .wording import Text, ending, run_name
+from .wording import ending, run_name
 
 NAN = math.nan
 
@@ -214,11 +215,11 @@ def _held_out(record: CellRecord) -> list[dict[str, Any]]:
     ]
 
 
-def _failure_text(record: CellRecord) -> Text:
+def _failure_text(record: CellRecord) -> Statement:
     """What failed, how, and what the cell said of it."""
     line, run = failure_line(record), run_name(record.cell.kind, record.cell.seed)
     kind, message = line["kind"], line["message"]
-    return Text(
+    return Statement(
         f"{run.en}: {kind} {message}".strip(), f"{run.ja}: {ending(kind).ja} {message}".strip()
     )
 
