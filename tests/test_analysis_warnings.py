@@ -429,9 +429,7 @@ NAMES = re.compile(
 )
 
 
-@pytest.mark.parametrize(
-    "records", [*FIRES.values(), *(case[1] for case in NAMED)], ids=lambda _: ""
-)
+@pytest.mark.parametrize("records", [*FIRES.values(), *(case[1] for case in NAMED)])
 def test_a_japanese_cause_holds_no_english_but_names(
     records: Callable[[], list[CellRecord]],
 ) -> None:
