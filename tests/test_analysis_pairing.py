@@ -104,6 +104,7 @@ def test_a_dead_worker_belongs_to_the_run() -> None:
     assert "environments_differ" not in [w.code for w in analysis.warnings]
     arm = next(a for a in analysis.arms if a.label == "r=4 q,v")
     assert arm.failures == ("train seed 0: worker_died worker_died in a test",)
+    assert arm.failures_ja == ("シード0の学習: プロセスの異常終了 worker_died in a test",)
     assert arm.eval_losses == ()
     assert arm.memory_ratio["controlled"] > 1
 

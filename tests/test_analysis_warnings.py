@@ -13,8 +13,8 @@ from factories import environment, evaluation, fail, make_config, make_records
 from lora_efficiency_benchmark.analysis import AnalysisWarning, analyze
 from lora_efficiency_benchmark.analysis.warning_texts import WARNING_TEXTS, make_warning
 from lora_efficiency_benchmark.analysis.warnings import CHECKS
-from lora_efficiency_benchmark.analysis.wording import Text
 from lora_efficiency_benchmark.config.claims import load_claims
+from lora_efficiency_benchmark.language import Statement
 from lora_efficiency_benchmark.records.results import CellRecord
 
 CLAIMS = load_claims("paper-r5")
@@ -250,9 +250,197 @@ def test_unequal_arms_are_not_compared() -> None:
     assert "data order" in warning.cause
 
 
+# ---- what a warning names, in Japanese ----------------------------------------------------------
+
+
+def memory(label: str, **values: Any) -> Change:
+    """Replace fields of the memory block of one arm."""
+
+    def change(record: CellRecord) -> CellRecord:
+        if record.memory and record.cell.label == label:
+            record.memory.update(values)
+        return record
+
+    return change
+
+
+def unknown_elsewhere(record: CellRecord) -> CellRecord:
+    if record.cell.seed == 3 and record.cell.kind == "train":
+        record.environment = {"python": "3"}
+    return record
+
+
+def no_environment(record: CellRecord) -> CellRecord:
+    if record.cell.seed == 3 and record.cell.kind == "train":
+        record.environment = {}
+    return record
+
+
+def other_texts(label: str) -> Change:
+    def change(record: CellRecord) -> CellRecord:
+        if record.evaluation and record.cell.label == label:
+            record.evaluation["documents"][0]["tokens"] += 1
+        return record
+
+    return change
+
+
+def ending_as(kind: str, cell_kind: str) -> Change:
+    return lambda r: fail(r, kind) if (r.cell.kind, r.cell.seed) == (cell_kind, 0) else r
+
+
+NAMED: list[tuple[str, Callable[[], list[CellRecord]], str, str]] = [
+    (
+        "environments_differ",
+        lambda: quiet_records(elsewhere),
+        "Example CPU (torch 2.9.0, transformers 4.57.0, 8 threads), 4 records.",
+        "Example CPU(torch 2.9.0、transformers 4.57.0、スレッド数8)、記録4件",
+    ),
+    (
+        "environments_differ",
+        lambda: quiet_records(unknown_elsewhere),
+        "None (versions unknown, None threads), 4 records.",
+        "不明なデバイス(バージョン不明、スレッド数不明)、記録4件",
+    ),
+    (
+        "environments_differ",
+        lambda: quiet_records(no_environment),
+        "unknown environment, 4 records.",
+        "不明な環境、記録4件",
+    ),
+    (
+        "settings_mixed",
+        lambda: quiet_records() + quiet_records(learning_rates={"full": 1e-5, "lora": 2e-3}),
+        "full at learning rate 0.0001, amp-bf16.",
+        "フル(学習率0.0001、amp-bf16)",
+    ),
+    (
+        "arms_differ",
+        other_steps,
+        "training_steps 24 (full) against 30.",
+        "training_steps(フルは24、判定対象は30)",
+    ),
+    (
+        "arms_differ",
+        lambda: quiet_records(other_order, seeds=1),
+        "r=4 q,v, 48 texts, seed 0: data order;",
+        "r=4 q,v(学習テキスト48件) シード0: データ順、",
+    ),
+    (
+        "arms_differ",
+        lambda: quiet_records(training("r=4 q,v", tokens=5), seeds=1),
+        "seed 0: tokens 5 against ",
+        "シード0: トークン数(LoRAは5、フルは",
+    ),
+    (
+        "arms_differ",
+        lambda: quiet_records(training("full", steps=5), seeds=1),
+        "seed 0: steps 24 against 5;",
+        "シード0: ステップ数(LoRAは24、フルは5)、",
+    ),
+    (
+        "arms_differ",
+        lambda: quiet_records(other_texts("full"), seeds=1),
+        "seed 0: held-out texts (full);",
+        "シード0: 評価テキスト(フルと不一致)、",
+    ),
+    (
+        "arms_differ",
+        lambda: quiet_records(other_texts("base"), seeds=1),
+        "seed 0: held-out texts (base);",
+        "シード0: 評価テキスト(学習前のモデルと不一致)、",
+    ),
+    (
+        "arms_differ",
+        lambda: quiet_records(memory("full", batch_size=99)),
+        "r=4 q,v, memory, batch_size ",
+        "r=4 q,vのメモリ測定: バッチサイズ(LoRAは",
+    ),
+    (
+        "arms_differ",
+        lambda: quiet_records(memory("full", source="accelerator", sequence_length=7)),
+        " against accelerator.",
+        "フルはアクセラレータ)",
+    ),
+    (
+        "cells_failed",
+        lambda: quiet_records(ending_as("out_of_memory", "memory")),
+        "memory full (out_of_memory); memory r=4 q,v (out_of_memory) ended",
+        "フルのメモリ測定(メモリ不足)、r=4 q,vのメモリ測定(メモリ不足)",
+    ),
+    (
+        "cells_failed",
+        lambda: quiet_records(ending_as("time_limit", "base")),
+        "base base (time_limit) ended",
+        "学習前のモデルの評価(制限時間超過)",
+    ),
+    (
+        "cells_failed",
+        lambda: quiet_records(ending_as("ValueError", "train")),
+        "train full (ValueError)",
+        "フルの学習(失敗)",
+    ),
+    (
+        "time_not_measured",
+        lambda: quiet_records(training("full", exclusive=False), seeds=1),
+        "full seed 0.",
+        "フルのシード0",
+    ),
+    (
+        "weights_do_not_move",
+        lambda: quiet_records(training("full", weights_moved=0.49)),
+        "full 49.0%.",
+        "フル 49.0%",
+    ),
+    (
+        "lora_needs_more_memory",
+        lambda: quiet_records(more_memory),
+        "r=4 q,v 0.83x (controlled)",
+        "r=4 q,v 0.83倍(同一精度)",
+    ),
+    (
+        "precision_differs",
+        lambda: quiet_records(precision={"full": "amp-bf16", "lora": "bf16"}),
+        "(full amp-bf16, LoRA bf16)",
+        "(フルはamp-bf16、LoRAはbf16)",
+    ),
+    (
+        "not_isolated",
+        lambda: quiet_records(in_process),
+        "train full; train r=4 q,v;",
+        "フルの学習、r=4 q,vの学習",
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "records", "en", "ja"), NAMED)
+def test_what_is_named_has_its_japanese(
+    code: str, records: Callable[[], list[CellRecord]], en: str, ja: str
+) -> None:
+    warning = warned(records())[code]
+    assert en in warning.cause
+    assert ja in warning.cause_ja
+
+
+NAMES = re.compile(
+    # of arms, precisions, settings, versions, verdicts and units
+    r"r=\d+ [a-z,]+|LoRA|amp-bf16|bf16|fp32|training_steps|trainer_args|Example CPU|CPU|torch"
+    r"|transformers|VERIFIED|PARTIAL|FAILED|nats|\d(e-\d+)?"
+)
+
+
+@pytest.mark.parametrize("records", [*FIRES.values(), *(case[1] for case in NAMED)])
+def test_a_japanese_cause_holds_no_english_but_names(
+    records: Callable[[], list[CellRecord]],
+) -> None:
+    causes = [warning.cause_ja for warning in warned(records()).values()]
+    assert causes
+    assert not [cause for cause in causes if re.search("[A-Za-z]{2}", NAMES.sub("", cause))]
+
+
 def test_an_unknown_code_is_an_error() -> None:
     with pytest.raises(KeyError):
-        make_warning("no_such_warning", Text("x", "x"))
+        make_warning("no_such_warning", Statement("x", "x"))
 
 
 def test_warnings_are_plain_values() -> None:

@@ -262,7 +262,10 @@ def test_trials_of_another_machine_show_where_the_rates_come_from() -> None:
     assert {line for c in found.learning_rates for line in c.elsewhere} == {
         "Big <GPU> (torch 2.9.0, transformers 4.57.0, 64 threads)"
     }
-    assert "Big" in rates_note(found, wording("ja"))
+    line_ja = "Big <GPU>(torch 2.9.0、transformers 4.57.0、スレッド数64)"
+    assert {line for c in found.learning_rates for line in c.elsewhere_ja} == {line_ja}
+    assert line_ja in rates_note(found, wording("ja"))
+    assert "64 threads" in rates_note(found, wording("en"))
 
     again = [dataclasses.replace(record, environment=environment()) for record in trials]
     here = analyze([*trials, *again, *records], load_claims("paper-r5"))

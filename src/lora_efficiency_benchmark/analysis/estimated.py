@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..config.claims import Claim
+from ..language import Statement
 from .estimated_words import CROSS_MODEL, SAME_MODEL, Setting, arithmetic_text, reason_text
 from .pairing import number
 from .values import NOT_MEASURED, VERIFIED, ConfigurationVerdict, EstimatedClaim
 from .verdicts import judge_value
-from .wording import NOTHING, Text
+from .wording import NOTHING
 
 MEMORY = "memory_reduction_ratio"
 Entry = Mapping[str, Any]
@@ -123,10 +124,12 @@ def _configuration(claim: Claim, entry: Entry) -> ConfigurationVerdict:
     )
 
 
-def _ratio(claim: Claim, entry: Entry) -> tuple[float | None, Text]:
+def _ratio(claim: Claim, entry: Entry) -> tuple[float | None, Statement]:
     """Full over LoRA, or why there is no such figure."""
     if entry.get("skipped"):
-        return None, Text(str(entry["skipped"]), str(entry.get("skipped_ja") or entry["skipped"]))
+        return None, Statement(
+            str(entry["skipped"]), str(entry.get("skipped_ja") or entry["skipped"])
+        )
     key = "peak_allocated_bytes" if claim.metric == MEMORY else "trainable_parameters"
     for side in ("full", "lora"):
         estimate = entry.get(side) or {}
@@ -134,14 +137,14 @@ def _ratio(claim: Claim, entry: Entry) -> tuple[float | None, Text]:
         if untraceable:
             en = f"{side}: the step could not be traced ({untraceable})"
             ja = estimate.get("untraceable_ja") or untraceable
-            return None, Text(en, f"{side}: ステップの追跡不可({ja})")
+            return None, Statement(en, f"{side}: ステップの追跡不可({ja})")
     full, lora = number(entry.get("full"), key), number(entry.get("lora"), key)
     if not full or not lora:
-        return None, Text("no estimate", "推定値なし")
+        return None, Statement("no estimate", "推定値なし")
     return full / lora, NOTHING
 
 
-def _arithmetic(claim: Claim, setting: Setting, entries: Sequence[Entry]) -> Text:
+def _arithmetic(claim: Claim, setting: Setting, entries: Sequence[Entry]) -> Statement:
     """The frozen weights are those of any configuration: the first with a figure stands for all."""
     usable = (e for e in entries if _ratio(claim, e)[0] is not None)
     first = next(usable, None)

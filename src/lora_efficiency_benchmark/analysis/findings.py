@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..language import Statement
 from ..records.results import CellRecord
 from .pairing import Arm, Comparison, Pair
 from .selection import Selection
 from .values import ArmSummary, ClaimVerdict, RateCurve
-from .wording import Text, listing
+from .wording import listing
 
 TIE = 0.03
 """Nats per token. Repeated runs scatter by up to 0.013, so two of them differ by chance by up to
@@ -39,15 +40,15 @@ class Findings:
         return [(arm, p) for arm in self.comparison.lora for p in self.comparison.pairs(arm)]
 
 
-def same_text(lines: Iterable[str]) -> Text | None:
-    """Distinct lines that read the same in both languages; None where there are none."""
+def same_text(lines: Iterable[str]) -> Statement | None:
+    """Distinct names and numbers; None where there are none. Words go to ``join_texts``."""
     distinct = list(dict.fromkeys(lines))
     return listing(distinct) if distinct else None
 
 
-def join_texts(lines: Iterable[Text]) -> Text | None:
+def join_texts(lines: Iterable[Statement]) -> Statement | None:
     """Distinct lines joined in each language; None where there are none."""
     distinct = list(dict.fromkeys(lines))
     if not distinct:
         return None
-    return Text(listing([t.en for t in distinct]).en, listing([t.ja for t in distinct]).ja)
+    return Statement(listing([t.en for t in distinct]).en, listing([t.ja for t in distinct]).ja)

@@ -30,6 +30,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..config.claims import Claim
+from ..language import Statement
 from .claim_verdicts import JudgedClaim
 from .intervals import LEVEL, corrected, plan
 from .metrics import Measurement
@@ -44,7 +45,7 @@ from .values import (
     JointVerdict,
 )
 from .verdicts import judge_configuration
-from .wording import Text, listing, plural
+from .wording import listing, plural
 
 WORST_FIRST = (FAILED, PARTIAL, UNDECIDED, NOT_MEASURED, VERIFIED)
 _Levels = tuple[float, float]  # confidence of the lower and of the upper end of intervals
@@ -210,24 +211,24 @@ def _several_sizes(candidates: Sequence[Candidate]) -> bool:
 
 def _reason(
     verification: str, candidates: Sequence[Candidate], joint: Sequence[JudgedClaim]
-) -> Text:
+) -> Statement:
     if not joint:
-        return Text("no claim counts towards the joint verdict", "総合判定の対象の主張なし")
+        return Statement("no claim counts towards the joint verdict", "総合判定の対象の主張なし")
     if verification == NOT_MEASURED:
         missing = [c.claim for c in joint if _unmeasured(c.claim.id, candidates)]
-        return Text(
+        return Statement(
             "not measured: " + listing([c.text["en"] for c in missing]).en,
             "未測定: " + listing([c.text["ja"] for c in missing]).ja,
         )
     if verification == VERIFIED:
         names = _names(candidates, VERIFIED)
-        return Text(f"met by {names.en}", f"すべて満たす設定: {names.ja}")
+        return Statement(f"met by {names.en}", f"すべて満たす設定: {names.ja}")
     if verification == UNDECIDED:
         return _open_reason(candidates, _tries(candidates, joint))
     return _decided_reason(verification, candidates, joint)
 
 
-def _names(candidates: Sequence[Candidate], *verifications: str) -> Text:
+def _names(candidates: Sequence[Candidate], *verifications: str) -> Statement:
     """Each configuration once, whatever its data sizes."""
     found = [c.configuration for c in candidates if c.verification in verifications]
     return listing(list(dict.fromkeys(found)))
@@ -237,7 +238,7 @@ def _unmeasured(claim_id: str, candidates: Sequence[Candidate]) -> bool:
     return not candidates or any(c.statuses[claim_id] == NOT_MEASURED for c in candidates)
 
 
-def _open_reason(candidates: Sequence[Candidate], corrected: int) -> Text:
+def _open_reason(candidates: Sequence[Candidate], corrected: int) -> Statement:
     names = _names(candidates, UNDECIDED, NOT_MEASURED)
     needed = [c.seeds_needed for c in candidates if c.verification == UNDECIDED]
     known = [n for n in needed if n is not None]
@@ -252,12 +253,12 @@ def _open_reason(candidates: Sequence[Candidate], corrected: int) -> Text:
     if corrected > 1:
         en += f"; intervals are corrected for {corrected} configurations"
         ja += f"。信頼区間は{corrected}通りの比較に合わせて補正済み"
-    return Text(en, ja)
+    return Statement(en, ja)
 
 
 def _decided_reason(
     verification: str, candidates: Sequence[Candidate], joint: Sequence[JudgedClaim]
-) -> Text:
+) -> Statement:
     """Which claims rule the configurations out, and what is open although that is decided."""
     total = len(candidates)
     counts = []
@@ -287,4 +288,4 @@ def _decided_reason(
             f"。ここまでは確定です。{names_ja}は判定保留のため、PARTIALが上限で、"
             "FAILEDになる可能性もあります"
         )
-    return Text(en, ja)
+    return Statement(en, ja)

@@ -28,7 +28,11 @@ def learning_rate_curves(selection: Selection, claims: Sequence[Claim]) -> tuple
     base = next((loss for loss in bases if loss is not None), None)
     elsewhere = searched_elsewhere(selection)
     curves = [
-        replace(_curve(label, trials[label], trained.get(label), base), elsewhere=elsewhere)
+        replace(
+            _curve(label, trials[label], trained.get(label), base),
+            elsewhere=tuple(line.en for line in elsewhere),
+            elsewhere_ja=tuple(line.ja for line in elsewhere),
+        )
         for label in trials
     ]
     curves.sort(key=lambda curve: curve.training_method != FULL)

@@ -13,23 +13,24 @@ import itertools
 import math
 from collections.abc import Sequence
 
+from ..language import Statement
 from ..records.results import CellRecord
 from .contrasts import PairedRatio
 from .intervals import is_clear, ratio_interval
 from .metrics import gain_retention
 from .pairing import Arm, Comparison, Pair, eval_loss, number
 from .values import MatchedArm
-from .wording import NOTHING, Text
+from .wording import NOTHING
 
 WIDEST_GAP = 0.26
 """Share of a run between two evaluations over which a loss may be interpolated: a quarter, and a
 little for steps that differ in length. A loss curve is too bent for more."""
 
-_TOO_RARE = Text(
+_TOO_RARE = Statement(
     "evaluated too rarely; lower eval_steps to a quarter of training_steps",
     "評価の間隔が過大。eval_steps を training_steps の4分の1以下にしてください",
 )
-_UNCLEAR = Text(
+_UNCLEAR = Statement(
     "full fine-tuning's own gain is not clear by then",
     "その時点でのフルファインチューニングの改善が不確か",
 )
@@ -63,18 +64,18 @@ def _matched(comparison: Comparison, arm: Arm) -> MatchedArm:
 
 def _at_equal_time(
     base: CellRecord | None, pairs: Sequence[Pair]
-) -> tuple[PairedRatio | None, float | None, Text]:
+) -> tuple[PairedRatio | None, float | None, Statement]:
     """Gains at the faster arm's total time, its mean over seeds, and why there are none."""
     before = eval_loss(base) if base is not None else None
     if before is None:
-        return None, None, Text("no base loss", "学習前の損失なし")
+        return None, None, Statement("no base loss", "学習前の損失なし")
     lora: dict[int, float] = {}
     full: dict[int, float] = {}
     times = []
     for pair in pairs:
         curves = [loss_by_time(record, before) for record in (pair.lora, pair.full)]
         if not all(curves):
-            return None, None, Text("time was not measured", "学習時間は未測定")
+            return None, None, Statement("time was not measured", "学習時間は未測定")
         time = min(curve[-1][0] for curve in curves)
         losses = [loss_at(curve, time) for curve in curves]
         if losses[0] is None or losses[1] is None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..config.claims import Claim
+from ..language import Statement
 from ..plan import AS_PRACTISED, CONTROLLED
 from ..records.results import OK, CellRecord
 from .contrasts import Document, Moments, PairedRatio
@@ -28,7 +29,7 @@ from .pairing import (
     number,
     quality,
 )
-from .wording import NOTHING, Text
+from .wording import NOTHING
 
 OUT_OF_MEMORY = "out_of_memory"
 FIRST_TOKEN_BYTES = 24  # longest first token, in UTF-8 bytes, that two tokenizers may differ by
@@ -44,7 +45,7 @@ class Measurement:
     ratio: PairedRatio | None = None  # what a noisy metric is judged by
     bound: str | None = None  # "lower" | "upper" where an arm ran out of memory
     cells: tuple[str, ...] = ()
-    reason: Text = NOTHING  # why there is no value, or how the value is meant
+    reason: Statement = NOTHING  # why there is no value, or how the value is meant
 
     @property
     def value(self) -> float | None:
@@ -120,14 +121,14 @@ def _memory_bound(
         en = f"full fine-tuning ran out of memory (more than {_gib(limit)} GiB)"
         ja = f"フルファインチューニングはメモリ不足({_gib(limit)} GiB超)"
         return Measurement(
-            arm.label, values={0: limit / b}, bound="lower", cells=cells, reason=Text(en, ja)
+            arm.label, values={0: limit / b}, bound="lower", cells=cells, reason=Statement(en, ja)
         )
     if a and _out_of_memory(lora):
         limit = max(memory_limit(lora) or 0.0, a)
         en = f"LoRA ran out of memory (more than {_gib(limit)} GiB)"
         ja = f"LoRAはメモリ不足({_gib(limit)} GiB超)"
         return Measurement(
-            arm.label, values={0: a / limit}, bound="upper", cells=cells, reason=Text(en, ja)
+            arm.label, values={0: a / limit}, bound="upper", cells=cells, reason=Statement(en, ja)
         )
     return _none(arm, *instead_of_peak(full, lora), cells)
 
@@ -274,7 +275,7 @@ def _none(
     arm: Arm, en: str, ja: str, cells: tuple[str, ...] = (), *, size: bool = False
 ) -> Measurement:
     where = arm.dataset_size if size else None
-    return Measurement(arm.label, where, cells=cells, reason=Text(en, ja))
+    return Measurement(arm.label, where, cells=cells, reason=Statement(en, ja))
 
 
 def _mean(values: dict[int, float]) -> float:

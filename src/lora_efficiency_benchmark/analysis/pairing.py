@@ -12,9 +12,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..config.adapters import AdapterSettings
+from ..language import Statement
 from ..plan import CONTROLLED
 from ..records.results import OK, CellRecord
 from .selection import Selection
+from .wording import arm_name
+
+_MEASURED = {
+    "steps": "ステップ数",
+    "tokens": "トークン数",
+    "batch_size": "バッチサイズ",
+    "sequence_length": "系列長",
+    "source": "測り方",
+}
+_SOURCES = {"accelerator": "アクセラレータ", "cpu-allocator": "CPUのアロケーター"}
 
 
 @dataclass(frozen=True)
@@ -52,8 +63,8 @@ class Comparison:
     lora: tuple[Arm, ...]
     base: CellRecord | None
     full_trainable: int | None
-    differences: tuple[str, ...] = ()  # why runs of the same seed were not paired
-    variants_left_out: tuple[str, ...] = ()  # runs of an arm under a rate that was not chosen
+    differences: tuple[Statement, ...] = ()  # why runs of the same seed were not paired
+    variants_left_out: tuple[Statement, ...] = ()  # runs of an arm under a rate that was not chosen
     across_models: bool = False  # full is of another model: quality counts in bits per byte
     _pairs: dict[tuple[str, int], tuple[Pair, ...]] = field(default_factory=dict)
     gains: dict[tuple[str, int], Any] = field(default_factory=dict, init=False, compare=False)
@@ -80,7 +91,7 @@ class Comparison:
 
 def compare_arms(selection: Selection) -> Comparison:
     """Build the arms and pair their seeds."""
-    left_out: list[str] = []
+    left_out: list[Statement] = []
     arms = [
         arm
         for adapter in _methods(selection.records)
@@ -89,8 +100,8 @@ def compare_arms(selection: Selection) -> Comparison:
     full = [arm for arm in arms if arm.adapter is None]
     lora = [arm for arm in arms if arm.adapter is not None]
     base = _latest(r for r in selection.of_kind("base") if r.status == OK)
-    differences: set[str] = {
-        f"{arm.label}, memory, {line}"
+    differences: set[Statement] = {
+        Statement(f"{arm.label}, memory, {line.en}", f"{arm.label}のメモリ測定: {line.ja}")
         for arm in lora
         for mine in arm.memory.values()
         for other in full
@@ -170,7 +181,7 @@ def _methods(records: Iterable[CellRecord]) -> list[AdapterSettings | None]:
 def _arms(
     adapter: AdapterSettings | None,
     records: Sequence[CellRecord],
-    left_out: list[str],
+    left_out: list[Statement],
 ) -> list[Arm]:
     own = [r for r in records if r.cell.training_method is not None and r.cell.adapter == adapter]
     train = [r for r in own if r.cell.kind == "train"]
@@ -191,7 +202,9 @@ def _arms(
     return arms
 
 
-def _one_variant(records: list[CellRecord], label: str, left_out: list[str]) -> list[CellRecord]:
+def _one_variant(
+    records: list[CellRecord], label: str, left_out: list[Statement]
+) -> list[CellRecord]:
     """Results of one rate and precision: those with the most seeds, then the latest."""
     groups: dict[tuple[Any, ...], list[CellRecord]] = {}
     for record in records:
@@ -202,8 +215,16 @@ def _one_variant(records: list[CellRecord], label: str, left_out: list[str]) -> 
     if not groups:
         return []
     best = max(groups, key=lambda k: (len(groups[k]), max(r.started_at for r in groups[k]), str(k)))
-    left_out += [f"{label} at learning rate {key[0]}, {key[1]}" for key in groups if key != best]
+    left_out += [_variant(label, *key[:2]) for key in groups if key != best]
     return groups[best]
+
+
+def _variant(label: str, rate: float | None, precision: str) -> Statement:
+    rate_ja = "不明" if rate is None else rate
+    return Statement(
+        f"{label} at learning rate {rate}, {precision}",
+        f"{arm_name(label).ja}(学習率{rate_ja}、{precision})",
+    )
 
 
 def _preference(record: CellRecord) -> tuple[bool, str, str]:
@@ -221,32 +242,40 @@ def _full_trainable(full: Sequence[Arm], base: CellRecord | None) -> int | None:
     return next((int(v) for v in values if v), None)
 
 
-def _pair_up(arm: Arm, full: Arm, base: CellRecord | None, differences: set[str]) -> Iterable[Pair]:
+def _pair_up(
+    arm: Arm, full: Arm, base: CellRecord | None, differences: set[Statement]
+) -> Iterable[Pair]:
     for seed, lora in arm.train.items():
         other = full.train.get(seed)
         if other is None:
             continue
         found = _run_differences(lora, other) + _evaluation_differences(lora, base)
         if found:
-            differences |= {f"{arm.label}, {arm.dataset_size} texts, {line}" for line in found}
+            differences |= {
+                Statement(
+                    f"{arm.label}, {arm.dataset_size} texts, {line.en}",
+                    f"{arm.label}(学習テキスト{arm.dataset_size}件) {line.ja}",
+                )
+                for line in found
+            }
         else:
             yield Pair(seed, other, lora)
 
 
-def _run_differences(lora: CellRecord, full: CellRecord) -> list[str]:
+def _run_differences(lora: CellRecord, full: CellRecord) -> list[Statement]:
     """What makes two runs of one seed no pair: data order, steps, tokens or held-out texts."""
     found = []
     for name in ("order_sha256", "steps", "tokens"):
         a, b = (lora.training or {}).get(name), (full.training or {}).get(name)
         if a is not None and b is not None and a != b:
-            shown = "data order" if name == "order_sha256" else f"{name} {a} against {b}"
-            found.append(f"seed {lora.cell.seed}: {shown}")
+            order = Statement("data order", "データ順")
+            found.append(_of_seed(lora, order if name == "order_sha256" else _against(name, a, b)))
     return found + _evaluation_differences(lora, full)
 
 
 def memory_differences(
     full: CellRecord, lora: CellRecord, across_models: bool = False
-) -> list[str]:
+) -> list[Statement]:
     """What makes two memory records no pair: the shape of the batch, or the way of measuring.
 
     Across models the same texts have another length.
@@ -257,17 +286,32 @@ def memory_differences(
     ):
         a, b = (lora.memory or {}).get(name), (full.memory or {}).get(name)
         if a is not None and b is not None and a != b:
-            found.append(f"{name} {a} against {b}")
+            found.append(_against(name, a, b))
     return found
 
 
-def _evaluation_differences(record: CellRecord, other: CellRecord | None) -> list[str]:
+def _evaluation_differences(record: CellRecord, other: CellRecord | None) -> list[Statement]:
     if other is None:
         return []
     a, b = scored_texts(record.evaluation), scored_texts(other.evaluation)
     if a is None or b is None or a == b:
         return []
-    return [f"seed {record.cell.seed}: held-out texts ({other.cell.label})"]
+    label = other.cell.label
+    line = Statement(f"held-out texts ({label})", f"評価テキスト({arm_name(label).ja}と不一致)")
+    return [_of_seed(record, line)]
+
+
+def _of_seed(record: CellRecord, line: Statement) -> Statement:
+    seed = record.cell.seed
+    return Statement(f"seed {seed}: {line.en}", f"シード{seed}: {line.ja}")
+
+
+def _against(name: str, lora: Any, full: Any) -> Statement:
+    """A measured figure of LoRA beside that of full fine-tuning."""
+    lora_ja, full_ja = (_SOURCES.get(str(side), side) for side in (lora, full))
+    return Statement(
+        f"{name} {lora} against {full}", f"{_MEASURED[name]}(LoRAは{lora_ja}、フルは{full_ja})"
+    )
 
 
 def scored_texts(block: dict[str, Any] | None) -> list[tuple[Any, Any]] | None:

@@ -6,12 +6,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..language import Statement
 from ..plan import CONTROLLED, FULL, LORA
 from ..records.results import OK, CellRecord, LoRAEfficiencyResult
 from ..units import bits_per_byte, to_mib, to_minutes
 from .metrics import gain_retention, memory_reduction, performance_retention, time_ratio
 from .pairing import Arm, Comparison, eval_loss, number
 from .values import ArmSummary
+from .wording import ending, run_name
 
 NAN = math.nan
 
@@ -103,6 +105,7 @@ def _summary(comparison: Comparison, arm: Arm, model: str) -> ArmSummary:
     gains = list(_gain(comparison, arm).values())
     retentions = [_performance(comparison, arm, r.cell.seed) for r in records]
     cells = {r.cell_id for r in (*records, *arm.memory.values(), *arm.failed)}
+    failed = [_failure_text(record) for record in arm.failed]
     return ArmSummary(
         label=arm.label,
         training_method=FULL if arm.adapter is None else LORA,
@@ -124,7 +127,8 @@ def _summary(comparison: Comparison, arm: Arm, model: str) -> ArmSummary:
         saved_bytes=_saved(records),
         curves=tuple(_curve(record) for record in records),
         cells=tuple(sorted(cells)),
-        failures=tuple(_failure_text(record) for record in arm.failed),
+        failures=tuple(text.en for text in failed),
+        failures_ja=tuple(text.ja for text in failed),
         memory_ratio_bound=bounds,
         model=model,
     )
@@ -211,9 +215,13 @@ def _held_out(record: CellRecord) -> list[dict[str, Any]]:
     ]
 
 
-def _failure_text(record: CellRecord) -> str:
-    line = failure_line(record)
-    return f"{record.cell.kind} seed {record.cell.seed}: {line['kind']} {line['message']}".strip()
+def _failure_text(record: CellRecord) -> Statement:
+    """What failed, how, and what the cell said of it."""
+    line, run = failure_line(record), run_name(record.cell.kind, record.cell.seed)
+    kind, message = line["kind"], line["message"]
+    return Statement(
+        f"{run.en}: {kind} {message}".strip(), f"{run.ja}: {ending(kind).ja} {message}".strip()
+    )
 
 
 def _memory_mib(record: CellRecord | None, name: str) -> float | None:

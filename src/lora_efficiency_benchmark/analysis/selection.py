@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
+from ..language import Statement
 from ..plan import FULL, LORA
 from ..records.results import OK, CellRecord
+from .wording import arm_name
 
 _SHARED = ("model_name", "max_length")
 _STEP = ("dataset", "batch_size", "trainer_args", "processes", "accelerate")
@@ -35,10 +37,10 @@ class Selection:
     records: tuple[CellRecord, ...]
     environment: dict[str, Any]
     settings: dict[str, Any]
-    other_environments: tuple[str, ...] = ()  # one line each
+    other_environments: tuple[Statement, ...] = ()  # one line each
     environment_left_out: int = 0  # records
     settings_left_out: int = 0  # records
-    differences: tuple[str, ...] = ()  # settings in which the two methods differ
+    differences: tuple[Statement, ...] = ()  # settings in which the two methods differ
     reference: tuple[CellRecord, ...] = ()  # full fine-tuning of another model, all else the same
 
     def of_kind(self, kind: str) -> list[CellRecord]:
@@ -76,7 +78,7 @@ def model_shown(records: Sequence[CellRecord]) -> str:
     return str(next(shown, next(named, "")))
 
 
-def searched_elsewhere(selection: Selection) -> tuple[str, ...]:
+def searched_elsewhere(selection: Selection) -> tuple[Statement, ...]:
     """Where trials ran that did not run in the environment that is judged, one line each."""
     judged = {r.environment_key for r in selection.records if r.cell.kind != "trial"} - {None}
     trials = [r for r in selection.of_kind("trial") if r.environment]
@@ -104,7 +106,7 @@ def _rank(record: CellRecord) -> tuple[bool, str, str]:
     return (record.status == OK, record.started_at, content)
 
 
-def _one_environment(records: list[CellRecord]) -> tuple[list[CellRecord], list[str], int]:
+def _one_environment(records: list[CellRecord]) -> tuple[list[CellRecord], list[Statement], int]:
     """The environment with the most results. Records that name none (a dead worker) stay.
 
     So do trials of other environments, where the chosen one has no trial of that cell.
@@ -126,15 +128,25 @@ def _one_environment(records: list[CellRecord]) -> tuple[list[CellRecord], list[
         (kept if stays or searched else left).append(record)
     others = sorted({_environment_line(record) for record in left if record.environment})
     unknown = any(not record.environment for record in left)
-    return kept, others + (["unknown environment"] if unknown else []), len(left)
+    nameless = [Statement("unknown environment", "不明な環境")] if unknown else []
+    return kept, others + nameless, len(left)
 
 
-def _environment_line(record: CellRecord) -> str:
+def _environment_line(record: CellRecord) -> Statement:
     environment = record.environment
     device = (environment.get("device") or {}).get("name")
     packages = environment.get("packages") or {}
-    versions = ", ".join(f"{k} {packages[k]}" for k in ("torch", "transformers") if k in packages)
-    return f"{device} ({versions or 'versions unknown'}, {environment.get('threads')} threads)"
+    threads = environment.get("threads")
+    versions = [f"{k} {packages[k]}" for k in ("torch", "transformers") if k in packages]
+    known = Statement(
+        ", ".join(versions) or "versions unknown", "、".join(versions) or "バージョン不明"
+    )
+    device_ja = "不明なデバイス" if device is None else device
+    threads_ja = "不明" if threads is None else threads
+    return Statement(
+        f"{device} ({known.en}, {threads} threads)",
+        f"{device_ja}({known.ja}、スレッド数{threads_ja})",
+    )
 
 
 def _most(
@@ -200,9 +212,9 @@ def _of_another_model(
 
 def _differences(
     records: list[CellRecord], kept: list[CellRecord], chosen: dict[str, Any]
-) -> list[str]:
+) -> list[Statement]:
     """Settings because of which one method has no result beside the other's."""
-    lines: set[str] = set()
+    lines: set[Statement] = set()
     for kind in ("train", "memory"):
         have = {r.cell.training_method for r in kept if r.cell.kind == kind and r.status == OK}
         for method in {FULL, LORA} - have if have else set():
@@ -211,8 +223,17 @@ def _differences(
                 if (cell.kind, cell.training_method, record.status) != (kind, method, OK):
                     continue
                 lines |= {
-                    f"{name} {value!r} ({cell.label}) against {chosen[name]!r}"
+                    _difference(name, value, cell.label, chosen[name])
                     for name, value in _settings(record).items()
                     if name in chosen and chosen[name] != value
                 }
     return sorted(lines)
+
+
+def _difference(name: str, value: Any, label: str, chosen: Any) -> Statement:
+    """A setting of one arm beside that of what is judged; settings keep the name they have."""
+    value_ja, chosen_ja = ("なし" if side is None else repr(side) for side in (value, chosen))
+    return Statement(
+        f"{name} {value!r} ({label}) against {chosen!r}",
+        f"{name}({arm_name(label).ja}は{value_ja}、判定対象は{chosen_ja})",
+    )

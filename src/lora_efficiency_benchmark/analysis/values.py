@@ -140,6 +140,7 @@ class ArmSummary:
     curves: tuple[dict[str, Any], ...]  # a seed: {"seed", "loss": [...], "evaluation": [...]}
     cells: tuple[str, ...]
     failures: tuple[str, ...] = ()  # one line each
+    failures_ja: tuple[str, ...] = ()  # the same lines; what the cell itself said is English
     memory_ratio_bound: dict[str, str] = field(default_factory=dict)
     """reading -> "lower" | "upper" where an arm ran out of memory and the ratio is a bound."""
     model: str = ""  # the arm's model, where two are compared; "" otherwise
@@ -207,6 +208,7 @@ class RateCurve:
     gain_retention: float | None = None  # both arms at their own rate; None for full fine-tuning
     shared: tuple[SharedRate, ...] = ()  # rates that full fine-tuning tried too
     elsewhere: tuple[str, ...] = ()  # other environments that trials of the search ran in
+    elsewhere_ja: tuple[str, ...] = ()  # the same lines in Japanese
 
     def loss_at(self, rate: float | None) -> float | None:
         """Loss of the trial at a rate, where there is one."""

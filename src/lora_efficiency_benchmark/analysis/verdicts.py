@@ -14,11 +14,12 @@ of full fine-tuning.
 from __future__ import annotations
 
 from ..config.claims import Claim
+from ..language import Statement
 from .contrasts import PairedRatio
 from .intervals import LEVEL, Plan, is_clear, plan, ratio_interval
 from .metrics import Measurement
 from .values import FAILED, NOT_MEASURED, PARTIAL, UNDECIDED, VERIFIED, ConfigurationVerdict
-from .wording import NOTHING, Text, plural
+from .wording import NOTHING, seed_count
 
 
 def judge_configuration(
@@ -83,53 +84,56 @@ def judge_interval(claim: Claim, interval: tuple[float, float] | None) -> str:
 
 def undecided(
     claim: Claim, ratio: PairedRatio, level: float = LEVEL, below: float | None = None
-) -> tuple[Text, Plan]:
+) -> tuple[Statement, Plan]:
     """Why a noisy metric is undecided, and what would decide it."""
     found = plan(ratio, (claim.verified_at, claim.partial_at), level, below)
     start = _what_is_open(claim, ratio, max(level, below or level))
     advice = _advice(claim, ratio, found)
     note = _seeds_only(claim, ratio)
-    text = Text(f"{start.en}; {advice.en}{note.en}", f"{start.ja}({advice.ja}){note.ja}")
+    text = Statement(f"{start.en}; {advice.en}{note.en}", f"{start.ja}({advice.ja}){note.ja}")
     return text, found
 
 
-def _what_is_open(claim: Claim, ratio: PairedRatio, level: float) -> Text:
+def _what_is_open(claim: Claim, ratio: PairedRatio, level: float) -> Statement:
     if ratio.count == 1:
-        return Text("one seed decides nothing", "1シードでは判定不可")
+        return Statement("one seed decides nothing", "1シードでは判定不可")
     if is_clear(ratio, level):
         count = ratio.count
-        return Text(
+        return Statement(
             f"the interval of {count} seeds crosses a threshold",
             f"{count}シードの信頼区間の内側にしきい値",
         )
     if claim.metric == "gain_retention":
-        return Text(
+        return Statement(
             "full fine-tuning's own gain is not clearly above zero",
             "フルファインチューニング自体の改善が0を上回るか不確か",
         )
-    return Text("the times scatter too much for a ratio", "時間のばらつきが大きく比は不定")
+    return Statement("the times scatter too much for a ratio", "時間のばらつきが大きく比は不定")
 
 
-def _advice(claim: Claim, ratio: PairedRatio, found: Plan) -> Text:
+def _advice(claim: Claim, ratio: PairedRatio, found: Plan) -> Statement:
     """How many seeds or texts would decide."""
     if found.by_texts:
         have, texts, seeds = len(ratio.documents), found.texts, found.seeds_with_texts
-        en = f"more seeds alone would not decide, the error of {have} held-out texts is too large"
-        ja = f"評価テキスト{have}件の誤差が大きく、"
+        why = f"more seeds alone would not decide, the error of {have} held-out texts is too large"
+        why_ja = f"評価テキスト{have}件の誤差が大きく、"
         if texts is None or seeds is None:
-            return Text(en, ja + "シードを増やすだけでは判定不可")
-        more = (f" with {seeds} seeds", f"と約{seeds}シード") if seeds > ratio.count else ("", "")
-        return Text(f"{en}; about {texts}{more[0]} would", f"{ja}判定には約{texts}件{more[1]}必要")
-    if found.seeds is not None:
-        return Text(
-            f"about {plural(found.seeds, 'seed')} would", f"判定には約{found.seeds}シード必要"
+            return Statement(why, why_ja + "シードを増やすだけでは判定不可")
+        more = NOTHING
+        if seeds > ratio.count:
+            more = Statement(f" with {seeds} seeds", f"と約{seeds}シード")
+        return Statement(
+            f"{why}; about {texts}{more.en} would", f"{why_ja}判定には約{texts}件{more.ja}必要"
         )
+    if found.seeds is not None:
+        needed = seed_count(found.seeds)
+        return Statement(f"about {needed.en} would", f"判定には約{needed.ja}必要")
     if ratio.value in (claim.verified_at, claim.partial_at):
-        return Text("the value sits on a threshold", "値がしきい値と同じ")
-    return Text("more than 100 seeds would be needed", "100シードを超えても不足")
+        return Statement("the value sits on a threshold", "値がしきい値と同じ")
+    return Statement("more than 100 seeds would be needed", "100シードを超えても不足")
 
 
-def _decided_reason(claim: Claim, verification: str, ratio: PairedRatio) -> Text:
+def _decided_reason(claim: Claim, verification: str, ratio: PairedRatio) -> Statement:
     """What a decided quality verdict says about the gain, and on what it rests."""
     if claim.metric != "gain_retention" or verification == UNDECIDED:
         return NOTHING
@@ -138,29 +142,29 @@ def _decided_reason(claim: Claim, verification: str, ratio: PairedRatio) -> Text
         return basis
     most, least = (f"{100 * (1 - bar):.3g}%" for bar in (claim.partial_at, claim.verified_at))
     lost = {
-        VERIFIED: Text(f"at most {least}", f"{least}以内"),
-        PARTIAL: Text(f"more than {least}, at most {most}", f"{least}超{most}以内"),
-        FAILED: Text(f"more than {most}", f"{most}超"),
+        VERIFIED: Statement(f"at most {least}", f"{least}以内"),
+        PARTIAL: Statement(f"more than {least}, at most {most}", f"{least}超{most}以内"),
+        FAILED: Statement(f"more than {most}", f"{most}超"),
     }[verification]
-    return Text(
+    return Statement(
         f"{lost.en} of full fine-tuning's gain is lost ({basis.en})",
         f"フルの改善幅に対する損失は{lost.ja}({basis.ja})",
     )
 
 
-def _basis(ratio: PairedRatio) -> Text:
+def _basis(ratio: PairedRatio) -> Statement:
     """Which errors the interval covers."""
-    seeds = Text(plural(ratio.count, "seed"), f"{ratio.count}シード")
+    seeds = seed_count(ratio.count)
     texts = len(ratio.documents)
     if texts < 2:
-        return Text(
+        return Statement(
             f"{seeds.en}; error of the held-out texts unknown",
             f"{seeds.ja}、評価テキストの誤差は不明",
         )
-    return Text(f"{seeds.en}, {texts} held-out texts", f"{seeds.ja}、評価テキスト{texts}件")
+    return Statement(f"{seeds.en}, {texts} held-out texts", f"{seeds.ja}、評価テキスト{texts}件")
 
 
-def _seeds_only(claim: Claim, ratio: PairedRatio) -> Text:
+def _seeds_only(claim: Claim, ratio: PairedRatio) -> Statement:
     if claim.metric != "gain_retention" or len(ratio.documents) > 1:
         return NOTHING
-    return Text("; error of the held-out texts unknown", "。評価テキストの誤差は不明")
+    return Statement("; error of the held-out texts unknown", "。評価テキストの誤差は不明")

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..language import Statement
 from . import checks_records, checks_training
 from .findings import Findings
 from .values import AnalysisWarning
 from .warning_texts import make_warning
-from .wording import Text
 
-Check = Callable[[Findings], Text | None]
+Check = Callable[[Findings], Statement | None]
 
 CHECKS: dict[str, Check] = {
     "run_not_finished": checks_records.run_not_finished,

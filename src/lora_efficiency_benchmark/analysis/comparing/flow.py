@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 from ...config.adapters import AdapterSettings
 from ...config.claims import Claim
+from ...language import Statement
 from ...records.results import CellRecord
 from ..flow import analyze
 from ..intervals import corrected
 from ..pairing import Arm, compare_arms
 from ..selection import select
 from ..values import Analysis
-from ..wording import NOTHING, Text
+from ..wording import NOTHING
 from .facts import Side, differing_facts, not_stated
 from .permissions import permissions, permit
 from .quantities import (
@@ -44,17 +45,17 @@ from .words import configuration_sentence, whole_sentence
 
 RATES = ("learning_rate", "full_learning_rate")  # named beside a difference
 ORDER = "data_order"
-_ANOTHER_ORDER = Text(
+_ANOTHER_ORDER = Statement(
     "no seed saw its texts in the same order in both runs",
     "どのシードでも、テキストの順序が2つの実行で異なる",
 )
-_SOME_ORDERS = Text(
+_SOME_ORDERS = Statement(
     "of {} common seeds, {} saw their texts in another order and are left out",
     "共通の{}シードのうち{}シードは、テキストの順序が異なるため除いた",
 )
-_NO_SEED = Text("the runs have no seed in common", "共通のシードがない")
-_OUT_OF_MEMORY = Text("an arm ran out of memory", "メモリ不足で終わった設定がある")
-_NO_GAIN = Text(
+_NO_SEED = Statement("the runs have no seed in common", "共通のシードがない")
+_OUT_OF_MEMORY = Statement("an arm ran out of memory", "メモリ不足で終わった設定がある")
+_NO_GAIN = Statement(
     "full fine-tuning's own gain is not clearly above zero",
     "フルファインチューニングの改善幅がゼロより大きいと言い切れない",
 )
@@ -226,7 +227,7 @@ def _difference(
     return _because(found, order)
 
 
-def _order_reason(a: Reading, b: Reading) -> Text | None:
+def _order_reason(a: Reading, b: Reading) -> Statement | None:
     """What it means for a pair of runs that seeds saw their texts in another order; None if none.
 
     Runs of a seed are compared with each other only where they saw the same texts in one order.
@@ -237,10 +238,10 @@ def _order_reason(a: Reading, b: Reading) -> Text | None:
     if len(other) == len(common):
         return _ANOTHER_ORDER
     numbers = (len(common), len(other))
-    return Text(_SOME_ORDERS.en.format(*numbers), _SOME_ORDERS.ja.format(*numbers))
+    return Statement(_SOME_ORDERS.en.format(*numbers), _SOME_ORDERS.ja.format(*numbers))
 
 
-def _because(found: RunDifference, why: Text | None) -> RunDifference:
+def _because(found: RunDifference, why: Statement | None) -> RunDifference:
     said = why or NOTHING
     return replace(found, reason=said.en, reason_ja=said.ja)
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...config.claims import Claim
+from ...language import Statement
 from ...plan import AS_PRACTISED, CONTROLLED
 from ...records.results import OK, CellRecord
 from ..contrasts import Document, PairedRatio
@@ -27,7 +28,7 @@ from ..intervals import LOSS_SD, TIME_RELATIVE_SD, is_clear, plan, ratio_interva
 from ..metrics import Measurement, measure
 from ..pairing import Arm, documents, eval_loss, number
 from ..recommend.differences import plain_mean
-from ..wording import Text, noun
+from ..wording import NOTHING, noun
 from .facts import Side
 from .permissions import BITS, MEMORY, PARAMETERS, QUALITY, TIME
 from .values import RunValue
@@ -52,7 +53,7 @@ class Quantity:
     metric: str
     rule: str  # one of permissions.QUANTITIES
     exact: bool
-    text: Text
+    text: Statement
     read: Callable[[Side, Arm], Reading]
     claim: Claim | None = None
     once: bool = False  # the same at every data size: shown at the first one only
@@ -70,34 +71,34 @@ def raw_quantities() -> tuple[Quantity, ...]:
     """What every arm has, full fine-tuning too."""
     return (
         Quantity("trainable_parameters", "count", PARAMETERS, True,
-                 Text("trainable parameters", "学習可能パラメータ数"),
+                 Statement("trainable parameters", "学習可能パラメータ数"),
                  lambda side, arm: _trainable(arm), once=True),
         Quantity("peak_allocated_bytes", "bytes", MEMORY, True,
-                 Text("peak memory (controlled)", "ピークメモリ(同一精度)"),
+                 Statement("peak memory (controlled)", "ピークメモリ(同一精度)"),
                  lambda side, arm: _peak(arm, CONTROLLED), once=True),
         Quantity("peak_allocated_bytes_as_practised", "bytes", MEMORY, True,
-                 Text("peak memory (as practised)", "ピークメモリ(慣用の設定)"),
+                 Statement("peak memory (as practised)", "ピークメモリ(慣用の設定)"),
                  lambda side, arm: _peak(arm, AS_PRACTISED), once=True),
         Quantity("eval_loss", "nats", QUALITY, False,
-                 Text("held-out loss", "評価損失"), lambda side, arm: _loss(arm)),
+                 Statement("held-out loss", "評価損失"), lambda side, arm: _loss(arm)),
         Quantity("bits_per_byte", "bits", BITS, False,
-                 Text("bits per byte", "ビット/バイト"), lambda side, arm: _bits(arm)),
+                 Statement("bits per byte", "ビット/バイト"), lambda side, arm: _bits(arm)),
         Quantity("train_seconds", "seconds", TIME, False,
-                 Text("training time", "学習時間"), lambda side, arm: _seconds(arm)),
+                 Statement("training time", "学習時間"), lambda side, arm: _seconds(arm)),
     )  # fmt: skip
 
 
 def claim_quantity(claim: Claim) -> Quantity:
     """A claim of the first run as a quantity: the ratio, with each run's own verdict."""
     name = noun(claim.metric)
-    reading = {CONTROLLED: ("", ""), AS_PRACTISED: (" (as practised)", "(慣用の設定)")}
-    en, ja = reading[claim.precision] if claim.metric == "memory_reduction_ratio" else ("", "")
+    practised = claim.metric == "memory_reduction_ratio" and claim.precision == AS_PRACTISED
+    reading = Statement(" (as practised)", "(慣用の設定)") if practised else NOTHING
     return Quantity(
         name=claim.id,
         metric=claim.metric,
         rule=_RULES[claim.metric],
         exact=not claim.noisy,
-        text=Text(f"claim on {name.en}{en}", f"{name.ja}の主張{ja}"),
+        text=Statement(f"claim on {name.en}{reading.en}", f"{name.ja}の主張{reading.ja}"),
         read=lambda side, arm: _claimed(side, arm, claim),
         claim=claim,
         once=not claim.noisy,

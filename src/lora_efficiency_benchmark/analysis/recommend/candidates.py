@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ...language import Statement
 from ...plan import CONTROLLED
 from ...records.results import OK, CellRecord
 from ..metrics import OUT_OF_MEMORY, Measurement, gain_retention, memory_limit
 from ..pairing import Arm, Comparison, documents, eval_loss, number
-from ..wording import NOTHING, Text
-from . import words
+from ..wording import NOTHING, ending
 from .values import FULL_NAME, Candidate, whole
 
 _PEAKS = {"allocated": "peak_allocated_bytes", "reserved": "peak_reserved_bytes"}
@@ -98,7 +98,7 @@ def _retention(comparison: Comparison, arm: Arm) -> Measurement:
     own, other = _no_result(arm), _no_result(full) if full else NOTHING
     if own == other == NOTHING:
         return found
-    of_full = Text(
+    of_full = Statement(
         f"nothing to compare with, as full fine-tuning's {other.en}",
         f"比較の相手のフルファインチューニングは{other.ja}",
     )
@@ -114,20 +114,20 @@ def _own_retention(comparison: Comparison, arm: Arm) -> Measurement:
     if not losses:
         reason = _no_result(arm)
         if reason == NOTHING:
-            reason = Text("no result", "結果なし")
+            reason = Statement("no result", "結果なし")
     elif base is not None and sum(losses) / len(losses) >= base:
-        reason = Text("gained nothing in training", "学習による改善なし")
+        reason = Statement("gained nothing in training", "学習による改善なし")
     values = {} if reason != NOTHING else dict.fromkeys(arm.train, 1.0)
     return Measurement(arm.label, arm.dataset_size, values=values, reason=reason)
 
 
-def _no_result(arm: Arm) -> Text:
+def _no_result(arm: Arm) -> Statement:
     """How training ended where it left nothing; nothing where it did or was not tried."""
     kinds = [_kind(record) for record in arm.failed if record.cell.kind == "train"]
     if arm.train or not kinds:
         return NOTHING
-    how = words.kind(kinds[0])
-    return Text(f"training left no result ({how.en})", f"学習の結果なし({how.ja})")
+    how = ending(kinds[0])
+    return Statement(f"training left no result ({how.en})", f"学習の結果なし({how.ja})")
 
 
 def _diverged(arm: Arm) -> tuple[int, ...]:

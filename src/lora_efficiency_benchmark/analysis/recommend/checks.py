@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ...config.claims import Claim
+from ...language import Statement
 from ...plan import AS_PRACTISED
 from ..intervals import LEVEL, TIME_RELATIVE_SD, plan, ratio_interval
 from ..values import FAILED, NOT_MEASURED, UNDECIDED, VERIFIED
 from ..verdicts import judge_configuration
-from ..wording import NOTHING, Text
+from ..wording import NOTHING
 from . import words
 from .differences import plain_mean
 from .values import MEMORY, TIME, Candidate, Limits
@@ -35,7 +36,7 @@ class Check:
     interval: tuple[float, float] | None = None
     num_seeds: int = 0
     seeds_needed: int | None = None
-    reason: Text = NOTHING
+    reason: Statement = NOTHING
 
     @property
     def met_by_value(self) -> bool:
@@ -70,7 +71,7 @@ def _retention_check(candidate: Candidate, limits: Limits, levels: Levels) -> Ch
     required = limits.retention
     if candidate.diverged:
         seeds = ", ".join(map(str, candidate.diverged))
-        reason = Text(f"diverged (seed {seeds})", f"発散(シード{seeds})")
+        reason = Statement(f"diverged (seed {seeds})", f"発散(シード{seeds})")
         return Check("retention", required, FAILED, reason=reason)
     measurement = candidate.retention
     if measurement.value is None:
@@ -80,7 +81,7 @@ def _retention_check(candidate: Candidate, limits: Limits, levels: Levels) -> Ch
         reason = NOTHING if required <= 1 else words.below(1.0, None, required)
         return Check("retention", required, verdict, 1.0, reason=reason)
     found = judge_configuration(_threshold(required), measurement, *levels)
-    reason = Text(found.reason, found.reason_ja)
+    reason = Statement(found.reason, found.reason_ja)
     if found.verification == FAILED and found.value is not None:
         reason = words.below(found.value, found.ci95, required)
     return Check(
@@ -106,7 +107,7 @@ def check_memory(candidate: Candidate, limits: Limits) -> Check | None:
         if limit is None or (needed is not None and needed >= limit):
             reason = words.ran_out(needed, limit)
             return Check(MEMORY, limit, FAILED, needed, reason=reason)
-        reason = Text(
+        reason = Statement(
             "ran out of memory here; how much it needs is not known",
             "このマシンではメモリ不足で、必要量は不明です",
         )
@@ -114,7 +115,7 @@ def check_memory(candidate: Candidate, limits: Limits) -> Check | None:
     if limit is None:
         return None
     if needed is None:
-        reason = Text(
+        reason = Statement(
             "peak memory was not measured, so the limit cannot be checked",
             "ピークメモリが未測定のため、上限を確認できません",
         )
@@ -132,7 +133,7 @@ def _time_check(candidate: Candidate, limits: Limits, levels: Levels) -> Check |
     if limit is None:
         return None
     if value is None:
-        reason = Text(
+        reason = Statement(
             "training time was not measured, so the limit cannot be checked",
             "学習時間が未測定のため、上限を確認できません",
         )
@@ -147,5 +148,5 @@ def _time_check(candidate: Candidate, limits: Limits, levels: Levels) -> Check |
         return Check(TIME, limit, FAILED, value, interval, found.count, reason=reason)
     needed = plan(found, [limit], *ends).seeds
     would = words.seeds_would_decide(needed)
-    reason = Text(f"time is undecided; {would.en}", f"学習時間は判定保留({would.ja})")
+    reason = Statement(f"time is undecided; {would.en}", f"学習時間は判定保留({would.ja})")
     return Check(TIME, limit, UNDECIDED, value, interval, found.count, needed, reason)

@@ -18,7 +18,7 @@ from .rule import NONE, RECOMMENDED, Decision, Judged
 from .values import Candidate, whole
 
 if TYPE_CHECKING:
-    from ..wording import Text
+    from ...language import Statement
     from .flow import Recommendation, SizeAnswer
 
 SCHEMA = "lora-bench/recommendation/1"
@@ -228,5 +228,5 @@ def _pair(interval: tuple[float, float] | None) -> list[float] | None:
     return None if interval is None else list(interval)
 
 
-def _both(text: Text) -> dict[str, str]:
+def _both(text: Statement) -> dict[str, str]:
     return {"ja": text.ja, "en": text.en}

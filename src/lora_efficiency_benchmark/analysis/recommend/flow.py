@@ -9,6 +9,7 @@ from typing import Any
 
 from ...config.benchmark_config import GENERATED
 from ...errors import ConfigError
+from ...language import Statement
 from ...records.results import OK, CellRecord
 from ..findings import Findings
 from ..learning_rates import learning_rate_curves
@@ -17,7 +18,6 @@ from ..rows import arm_summaries
 from ..selection import Selection, model_shown, select
 from ..values import AnalysisWarning
 from ..warnings import find_warnings
-from ..wording import Text
 from .candidates import candidates_at, data_sizes, main_size
 from .front import Beside, Front, beside_chosen, pareto_front
 from .pivot import BestSetting, Pivot, best_setting, build_pivot
@@ -40,9 +40,9 @@ class SizeAnswer:
 
     data_size: int
     decision: Decision
-    sentence: Text
+    sentence: Statement
     best: BestSetting
-    best_sentence: Text
+    best_sentence: Statement
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ class Recommendation:
     limits: Limits
     data_size: int | None  # None where there is no arm at all
     decision: Decision
-    sentence: Text
+    sentence: Statement
     beside: tuple[Beside, ...]  # the chosen configuration, cheapest first
     front: Front
     pivot: Pivot
     best: BestSetting
-    best_sentence: Text
+    best_sentence: Statement
     by_size: tuple[SizeAnswer, ...]  # every size, ascending
     conditions: Mapping[str, Any]  # what all of it was measured under
     warnings: tuple[AnalysisWarning, ...]
@@ -120,7 +120,7 @@ def recommend(
 
 
 def _at_size(
-    comparison: Comparison, size: int, limits: Limits, data: Text, several: bool
+    comparison: Comparison, size: int, limits: Limits, data: Statement, several: bool
 ) -> SizeAnswer:
     decision = decide(candidates_at(comparison, size), limits)
     best = best_setting(decision)
@@ -152,12 +152,12 @@ def _conditions(selection: Selection, comparison: Comparison, size: int | None) 
     }
 
 
-def _data_name(dataset: Any) -> Text:
+def _data_name(dataset: Any) -> Statement:
     """The data in a sentence: a short name, never a whole path."""
     if dataset == GENERATED:
-        return Text("generated Japanese", "生成した日本語データ")
+        return Statement("generated Japanese", "生成した日本語データ")
     path = dataset.get("path") if isinstance(dataset, Mapping) else dataset
     if not isinstance(path, str) or path in ("", "not stated"):
-        return Text("this data", "このデータ")
+        return Statement("this data", "このデータ")
     name = PurePath(path).name or path
-    return Text(name, f"データ {name} ")
+    return Statement(name, f"データ {name} ")

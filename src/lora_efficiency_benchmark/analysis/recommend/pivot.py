@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...config.adapters import ALL_LINEAR, AdapterSettings
+from ...language import Statement
 from ..intervals import corrected
 from ..values import UNDECIDED
-from ..wording import NOTHING, Text, listing
+from ..wording import NOTHING, listing
 from .differences import quality_difference
 from .rule import Decision, Judged
 from .values import Candidate
@@ -50,7 +51,7 @@ class Pivot:
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     entries: tuple[PivotEntry, ...]
-    not_compared: tuple[Text, ...]
+    not_compared: tuple[Statement, ...]
 
     def at(self, row: str, column: str) -> PivotEntry:
         """The entry of one place."""
@@ -150,7 +151,7 @@ def _target_groups(adapters: Sequence[AdapterSettings]) -> list[tuple[str, ...]]
 
 
 def _not_compared(adapters: Sequence[AdapterSettings], entries: Sequence[PivotEntry]) -> tuple[
-    Text, ...
+    Statement, ...
 ]:  # fmt: skip
     if not adapters:
         return ()
@@ -159,17 +160,17 @@ def _not_compared(adapters: Sequence[AdapterSettings], entries: Sequence[PivotEn
     return tuple(line for line in lines if line != NOTHING)
 
 
-def _one_value(adapters: Sequence[AdapterSettings]) -> list[Text]:
+def _one_value(adapters: Sequence[AdapterSettings]) -> list[Statement]:
     ranks = sorted({a.r for a in adapters})
     groups = list(dict.fromkeys(targets_text(_ordered(a.target_modules)) for a in adapters))
     lines = []
     if len(ranks) == 1:
         lines.append(
-            Text(f"ranks (only {ranks[0]} was run)", f"ランク({ranks[0]}のみを測定)")
+            Statement(f"ranks (only {ranks[0]} was run)", f"ランク({ranks[0]}のみを測定)")
         )  # fmt: skip
     if len(groups) == 1:
         lines.append(
-            Text(
+            Statement(
                 f"target modules (only {groups[0]} was run)",
                 f"対象モジュール({groups[0]}のみを測定)",
             )
@@ -177,18 +178,18 @@ def _one_value(adapters: Sequence[AdapterSettings]) -> list[Text]:
     return lines
 
 
-def _holes(plain: Sequence[PivotEntry]) -> Text:
+def _holes(plain: Sequence[PivotEntry]) -> Statement:
     """How much of the grid was run at all."""
     run = sum(entry.status != NOT_RUN for entry in plain)
     if run == len(plain):
         return NOTHING
-    return Text(
+    return Statement(
         f"{len(plain) - run} of {len(plain)} combinations of rank and target modules",
         f"ランクと対象モジュールの組み合わせ{len(plain)}通りのうち{len(plain) - run}通り",
     )
 
 
-def _confounded(plain: Sequence[PivotEntry]) -> Text:
+def _confounded(plain: Sequence[PivotEntry]) -> Statement:
     """Target groups whose effect cannot be told from that of the rank they were run at."""
     rows: dict[str, list[str]] = {}
     for entry in plain:
@@ -199,7 +200,7 @@ def _confounded(plain: Sequence[PivotEntry]) -> Text:
     if not alone:
         return NOTHING
     ranks = listing([f"{t}: {', '.join(rows[t])}" for t in alone])
-    return Text(
+    return Statement(
         f"target modules at one rank for {ranks.en} (no other group was run at that rank)",
         f"同じランクでの対象モジュールの差({ranks.ja}では、他の対象は未測定)",
     )
@@ -209,7 +210,7 @@ def _times(row: str, rows: dict[str, list[str]]) -> int:
     return sum(row in own for own in rows.values())
 
 
-def _variants(adapters: Sequence[AdapterSettings]) -> Text:
+def _variants(adapters: Sequence[AdapterSettings]) -> Statement:
     missing = [
         name
         for name, run in (
@@ -220,7 +221,7 @@ def _variants(adapters: Sequence[AdapterSettings]) -> Text:
     ]
     if not missing:
         return NOTHING
-    return Text(" and ".join(missing), "と".join(missing))
+    return Statement(" and ".join(missing), "と".join(missing))
 
 
 def _loss(candidate: Candidate) -> float:

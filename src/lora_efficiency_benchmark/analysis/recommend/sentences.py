@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ...language import Statement
 from ..values import NOT_MEASURED
-from ..wording import NOTHING, Text, plural
+from ..wording import NOTHING, seed_count
 from . import words
 from .checks import Check
 from .figures import (
@@ -19,13 +20,13 @@ from .rule import NONE, QUALIFIES, RECOMMENDED, RULED_OUT, Decision, Judged
 from .values import MEMORY, ORDERS, PARAMETERS, TIME
 
 _LEAST = {
-    MEMORY: Text("needs the least peak memory", "ピークメモリが最小"),
-    TIME: Text("has the shortest mean training time", "平均学習時間が最短"),
-    PARAMETERS: Text("trains the fewest parameters", "学習パラメータ数が最少"),
+    MEMORY: Statement("needs the least peak memory", "ピークメモリが最小"),
+    TIME: Statement("has the shortest mean training time", "平均学習時間が最短"),
+    PARAMETERS: Statement("trains the fewest parameters", "学習パラメータ数が最少"),
 }
 
 
-def answer(decision: Decision, data_size: int | None) -> Text:
+def answer(decision: Decision, data_size: int | None) -> Statement:
     """Which setting to use; ``data_size`` where more than one was run."""
     at = words.texts_at(data_size)
     if decision.verification == RECOMMENDED and decision.chosen is not None:
@@ -38,49 +39,51 @@ def answer(decision: Decision, data_size: int | None) -> Text:
     return told
 
 
-def best_lora(best: BestSetting, data: Text, data_size: int | None) -> Text:
+def best_lora(best: BestSetting, data: Statement, data_size: int | None) -> Statement:
     """The best LoRA setting on this data, limits aside."""
     at = words.texts_at(data_size)
-    place = Text(f"on {data.en}{at.en}", f"{data.ja}{at.ja}")
+    place = Statement(f"on {data.en}{at.en}", f"{data.ja}{at.ja}で")
     if best.best is None:
-        return Text(
+        return Statement(
             f"No LoRA setting has a held-out loss {place.en}",
-            f"{place.ja}でLoRAの評価損失がありません",
+            f"{place.ja}LoRAの評価損失がありません",
         )
     shown, name = quality(best.best), best.best.candidate.name
-    seeds = len(best.best.candidate.losses)
+    count = len(best.best.candidate.losses)
+    seeds = seed_count(count)
     if not best.as_good and not best.worse:
-        return Text(
+        return Statement(
             f"Only one LoRA setting was run {place.en}: {name} ({shown.en})",
-            f"{place.ja}で測定したLoRA設定は1つだけです: {name}({shown.ja})",
+            f"{place.ja}測定したLoRA設定は1つだけです: {name}({shown.ja})",
         )
     if not best.as_good:
         others = len(best.worse)
-        return Text(
+        return Statement(
             f"The best LoRA setting {place.en} is {name} ({shown.en}), shown to be better than "
             f"{'the other' if others == 1 else f'each of the other {others}'} "
-            f"at {plural(seeds, 'seed')}",
-            f"{place.ja}で最も良いLoRA設定は {name}({shown.ja})です。"
-            f"他の{others}設定のどれよりも良いことを{seeds}シードで確認しました",
+            f"at {seeds.en}",
+            f"{place.ja}最も良いLoRA設定は {name}({shown.ja})です。"
+            f"他の{others}設定のどれよりも良いことを{seeds.ja}で確認しました",
         )
-    if seeds == 1:
-        return Text(
+    if count == 1:
+        return Statement(
             f"Which LoRA setting is best {place.en} is undecided: one seed tells no two apart; "
             f"{name} measured best ({shown.en}), which is a guess",
-            f"{place.ja}で最も良いLoRA設定は判定保留です。1シードでは差を見分けられません。"
+            f"{place.ja}最も良いLoRA設定は判定保留です。1シードでは差を見分けられません。"
             f"測定値が最も良いのは {name}({shown.ja})ですが、推測にとどまります",
         )
     same = words.names([j.candidate.name for j in best.as_good])
     cheapest = min((best.best, *best.as_good), key=memory_or_infinity)
-    outside = cheapest.status == RULED_OUT
-    but = Text(", but misses the limits", "(ただし上の条件は満たしません)") if outside else NOTHING
-    return Text(
+    but = NOTHING
+    if cheapest.status == RULED_OUT:
+        but = Statement(", but misses the limits", "(ただし上の条件は満たしません)")
+    return Statement(
         f"No single LoRA setting is best {place.en}: {name} measured best ({shown.en}), and "
-        f"{plural(seeds, 'seed')} cannot tell it from {same.en}; "
+        f"{seeds.en} cannot tell it from {same.en}; "
         f"{cheapest.candidate.name} needs the least memory of these{but.en}",
-        f"{place.ja}で最も良いLoRA設定は1つに絞れません。"
+        f"{place.ja}最も良いLoRA設定は1つに絞れません。"
         f"測定値が最も良いのは {name}({shown.ja})ですが、"
-        f"{seeds}シードでは {same.ja} との差を見分けられません。"
+        f"{seeds.ja}では {same.ja} との差を見分けられません。"
         f"このうちメモリが最小なのは {cheapest.candidate.name} です{but.ja}",
     )
 
@@ -88,12 +91,12 @@ def best_lora(best: BestSetting, data: Text, data_size: int | None) -> Text:
 # ---- recommended ---------------------------------------------------------------------------------
 
 
-def _lora(decision: Decision, chosen: Judged, at: Text) -> Text:
+def _lora(decision: Decision, chosen: Judged, at: Statement) -> Statement:
     limits, kept = conditions(decision.limits), evidence(chosen.retention)
     cost = _bracketed(cost_beside_full(decision, chosen.candidate))
     why, left = _why_cheapest(decision, chosen), _possibly_cheaper(decision)
     name = chosen.candidate.name
-    return Text(
+    return Statement(
         f"Use {name}{at.en}: shown to meet the limits ({limits.en}), it keeps {kept.en} and "
         f"{why.en}{cost.en}{left.en}",
         f"{name} を推奨します{at.ja}。{limits.ja}という条件を満たすことを確認しました"
@@ -101,7 +104,7 @@ def _lora(decision: Decision, chosen: Judged, at: Text) -> Text:
     )
 
 
-def _full(decision: Decision, at: Text) -> Text:
+def _full(decision: Decision, at: Statement) -> Statement:
     lora = [j for j in decision.judged if not j.candidate.is_full]
     own = cost_beside_full(decision, decision.chosen.candidate) if decision.chosen else NOTHING
     cost = _bracketed(own)
@@ -109,27 +112,27 @@ def _full(decision: Decision, at: Text) -> Text:
         near = min(lora, key=lambda j: j.distance)
         reason = near.deciding.reason if near.deciding else NOTHING
         limits = conditions(decision.limits)
-        why = Text(
+        why = Statement(
             f"no LoRA setting of {len(lora)} meets the limits ({limits.en}), closest is "
             f"{near.candidate.name}: {reason.en}",
             f"{len(lora)}通りのLoRA設定はどれも条件({limits.ja})を満たしません。"
             f"最も近いのは {near.candidate.name}: {reason.ja}",
         )
     else:
-        why = Text(
+        why = Statement(
             "no LoRA setting that meets the limits is cheaper",
             "条件を満たし、かつフルファインチューニングより安いLoRA設定はありません",
         )
-    return Text(
+    return Statement(
         f"Do not use LoRA here{at.en}: {why.en}; full fine-tuning meets them{cost.en}",
         f"ここではLoRAを使わないでください{at.ja}。{why.ja}。フルファインチューニングは条件を満たします{cost.ja}",
     )
 
 
-def _why_cheapest(decision: Decision, chosen: Judged) -> Text:
+def _why_cheapest(decision: Decision, chosen: Judged) -> Statement:
     count = len(decision.of_status(QUALIFIES))
     if count == 1:
-        return Text(
+        return Statement(
             "no other setting is shown to qualify", "条件を満たすと確認できた設定はこれのみ"
         )
     first = next(
@@ -137,19 +140,19 @@ def _why_cheapest(decision: Decision, chosen: Judged) -> Text:
         None,
     )
     if first is None:
-        return Text("its cost was not measured", "コストは未測定")
+        return Statement("its cost was not measured", "コストは未測定")
     least = _LEAST[first]
-    return Text(
+    return Statement(
         f"{least.en} of the {count} settings that qualify",
         f"条件を満たすと確認できた{count}設定のうち{least.ja}",
     )
 
 
-def _possibly_cheaper(decision: Decision) -> Text:
+def _possibly_cheaper(decision: Decision) -> Statement:
     if not decision.cheaper:
         return NOTHING
     listed = words.names([j.candidate.name for j in decision.cheaper])
-    return Text(
+    return Statement(
         f"; possibly cheaper and undecided: {listed.en}",
         f"。より安い可能性がありますが、判定保留です: {listed.ja}",
     )
@@ -158,11 +161,11 @@ def _possibly_cheaper(decision: Decision) -> Text:
 # ---- not recommended -----------------------------------------------------------------------------
 
 
-def _undecided(decision: Decision, at: Text) -> Text:
+def _undecided(decision: Decision, at: Statement) -> Statement:
     limits, tail = conditions(decision.limits), _fallback(decision)
     lora = [j for j in decision.judged if not j.candidate.is_full]
     one = max((len(j.candidate.losses) for j in lora), default=0) == 1
-    head = Text(
+    head = Statement(
         f"Undecided{' at one seed' if one else ''}{at.en} which setting is the cheapest within the "
         f"limits ({limits.en})",
         f"条件({limits.ja})を満たす最も安い設定は{'1シードでは' if one else ''}判定保留です{at.ja}",
@@ -173,41 +176,41 @@ def _undecided(decision: Decision, at: Text) -> Text:
         guess = (
             check.reason
             if check
-            else Text("no LoRA setting was measured", "LoRAの測定がありません")
+            else Statement("no LoRA setting was measured", "LoRAの測定がありません")
         )
-    return Text(f"{head.en}: {guess.en}{tail.en}", f"{head.ja}。{guess.ja}{tail.ja}")
+    return Statement(f"{head.en}: {guess.en}{tail.en}", f"{head.ja}。{guess.ja}{tail.ja}")
 
 
-def _guess(decision: Decision, chosen: Judged) -> Text:
+def _guess(decision: Decision, chosen: Judged) -> Statement:
     name, figures = words.named(chosen.candidate.name), quality_and_memory(chosen)
     if chosen.status == QUALIFIES:
         return _guess_full(decision, figures)
     advice = _advice(chosen)
     if chosen.met_by_value:
-        return Text(
+        return Statement(
             f"the best guess is {name.en} ({figures.en}), {advice.en}",
             f"現時点の推測は {name.ja}({figures.ja})で、{advice.ja}",
         )
-    return Text(
+    return Statement(
         f"{name.en} comes closest ({figures.en}), {advice.en}",
         f"最も近いのは {name.ja}({figures.ja})で、{advice.ja}",
     )
 
 
-def _guess_full(decision: Decision, figures: Text) -> Text:
+def _guess_full(decision: Decision, figures: Statement) -> Statement:
     """Full fine-tuning qualifies, and the LoRA settings that are open fall short so far."""
     left = [j for j in decision.cheaper if j.distance[1] < float("inf")]
     if not left:
         check = _first_unmeasured(decision)
         why = check.reason if check else NOTHING
-        return Text(
+        return Statement(
             f"only full fine-tuning is shown to qualify ({figures.en}); {why.en}",
             f"条件を満たすと確認できたのはフルファインチューニングだけです({figures.ja})。"
             f"LoRA: {why.ja}",
         )
     near = min(left, key=lambda j: j.distance)
     shown, advice = quality_and_memory(near), _advice(near)
-    return Text(
+    return Statement(
         f"the best guess is full fine-tuning ({figures.en}), as no LoRA setting reaches them so "
         f"far; closest is {near.candidate.name} ({shown.en}), {advice.en}",
         f"現時点の推測はフルファインチューニングです({figures.ja})。条件に届くLoRA設定はまだなく、"
@@ -215,45 +218,45 @@ def _guess_full(decision: Decision, figures: Text) -> Text:
     )
 
 
-def _advice(judged: Judged) -> Text:
+def _advice(judged: Judged) -> Statement:
     """What would settle a candidate that is open, as the end of a sentence."""
     check = judged.deciding
     if judged.seeds_needed is not None:
-        seeds = judged.seeds_needed
-        return Text(
-            f"about {plural(seeds, 'seed')} would decide whether it does",
-            f"この設定が条件を満たすかどうかの判定には約{seeds}シード必要です",
+        seeds = seed_count(judged.seeds_needed)
+        return Statement(
+            f"about {seeds.en} would decide whether it does",
+            f"この設定が条件を満たすかどうかの判定には約{seeds.ja}必要です",
         )
     if check is not None and check.verification == NOT_MEASURED:
         return check.reason
-    return Text(
+    return Statement(
         "more seeds alone would not decide whether it does",
         "シードを増やすだけではこの設定を判定できません",
     )
 
 
-def _fallback(decision: Decision) -> Text:
+def _fallback(decision: Decision) -> Statement:
     found = decision.fallback
     if found is None:
         return NOTHING
     cost = _bracketed(cost_beside_full(decision, found.candidate))
-    return Text(
+    return Statement(
         f"; full fine-tuning meets the limits meanwhile{cost.en}",
         f"。現時点で条件を満たすと確認できているのはフルファインチューニングです{cost.ja}",
     )
 
 
-def _bracketed(cost: Text) -> Text:
+def _bracketed(cost: Statement) -> Statement:
     """An aside; nothing where no cost was measured."""
-    return cost if cost == NOTHING else Text(f" ({cost.en})", f"({cost.ja})")
+    return cost if cost == NOTHING else Statement(f" ({cost.en})", f"({cost.ja})")
 
 
-def _none(decision: Decision, at: Text) -> Text:
+def _none(decision: Decision, at: Statement) -> Statement:
     limits = conditions(decision.limits)
     near = decision.chosen or decision.judged[0]
     name = words.named(near.candidate.name)
     reason = near.deciding.reason if near.deciding else NOTHING
-    return Text(
+    return Statement(
         f"No setting meets the limits{at.en} ({limits.en}); {name.en} comes closest: {reason.en}",
         f"条件({limits.ja})を満たす設定はありません{at.ja}。最も近いのは {name.ja}: {reason.ja}",
     )

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from ...config.adapters import AdapterSettings
 from ...errors import ConfigError
+from ...language import Statement
 from ..metrics import Measurement
-from ..wording import NOTHING, Text
+from ..wording import NOTHING
 
 FULL_NAME = "full"
 MEMORY, TIME, PARAMETERS = "memory", "time", "parameters"
@@ -78,7 +79,7 @@ class Candidate:
     memory_kind: str = "allocated"  # or reserved, where no record has the allocated peak
     whole_process: bool = False  # that peak covers more than the training phase (imported)
     cells: tuple[str, ...] = ()  # ids of the records behind all this
-    no_result: Text = NOTHING  # why training left nothing
+    no_result: Statement = NOTHING  # why training left nothing
 
     @property
     def mean_seconds(self) -> float | None:

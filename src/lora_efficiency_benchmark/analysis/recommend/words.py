@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
+from ...language import Statement
 from ...units import GIB, to_gib, to_mib, to_minutes
-from ..wording import Text, listing, plural, quantity
+from ..wording import NOTHING, listing, quantity, seed_count
 from .values import FULL_NAME
 
-_KINDS = {
-    "out_of_memory": Text("ran out of memory", "メモリ不足"),
-    "diverged": Text("diverged", "発散"),
-    "time_limit": Text("passed its time limit", "制限時間超過"),
-    "worker_died": Text("its process died", "プロセスの異常終了"),
-}
 
-
-def kind(name: str) -> Text:
-    """How a cell ended, in a few words."""
-    return _KINDS.get(name, Text("failed", "失敗"))
-
-
-def named(name: str) -> Text:
+def named(name: str) -> Statement:
     """A configuration in a sentence."""
     if name == FULL_NAME:
-        return Text("full fine-tuning", "フルファインチューニング")
-    return Text(name, name)
+        return Statement("full fine-tuning", "フルファインチューニング")
+    return Statement.unchanged(name)
 
 
-def names(labels: list[str]) -> Text:
+def names(labels: list[str]) -> Statement:
     """Configurations in a sentence; more than four are counted."""
-    return Text(
+    return Statement(
         listing([named(label).en for label in labels]).en,
         listing([named(label).ja for label in labels]).ja,
     )
@@ -49,36 +38,36 @@ def size(nbytes: float) -> str:
     return f"{to_gib(nbytes):.2f} GiB" if nbytes >= GIB else f"{to_mib(nbytes):,.1f} MiB"
 
 
-def duration(seconds: float) -> Text:
+def duration(seconds: float) -> Statement:
     """Seconds below two minutes, else minutes; three digits."""
     short = seconds < 120
     value = seconds if short else to_minutes(seconds)
     number = f"{value:,.0f}" if value >= 999.5 else f"{value:.3g}"
-    return Text(f"{number} {'s' if short else 'min'}", f"{number}{'秒' if short else '分'}")
+    return Statement(f"{number} {'s' if short else 'min'}", f"{number}{'秒' if short else '分'}")
 
 
-def texts_at(data_size: int | None) -> Text:
+def texts_at(data_size: int | None) -> Statement:
     """``at 2,000 texts``; nothing where only one size was run."""
     if data_size is None:
-        return Text("", "")
-    return Text(f" at {data_size:,} texts", f"(学習テキスト{data_size:,}件)")
+        return NOTHING
+    return Statement(f" at {data_size:,} texts", f"(学習テキスト{data_size:,}件)")
 
 
-def seeds_would_decide(seeds: int | None) -> Text:
+def seeds_would_decide(seeds: int | None) -> Statement:
     """How many seeds would decide, for the end of a reason."""
     if seeds is None:
-        return Text("more than 100 seeds would be needed", "100シードを超えても足りません")
-    return Text(f"about {plural(seeds, 'seed')} would decide", f"判定には約{seeds}シード必要です")
+        return Statement("more than 100 seeds would be needed", "100シードを超えても足りません")
+    known = seed_count(seeds)
+    return Statement(f"about {known.en} would decide", f"判定には約{known.ja}必要です")
 
 
-def below(value: float, interval: tuple[float, float] | None, limit: float) -> Text:
+def below(value: float, interval: tuple[float, float] | None, limit: float) -> Statement:
     """Why a retention rules a configuration out."""
     shown, high = _apart(value, limit), _apart(interval[1], limit) if interval else None
-    en = f" (upper bound {high})" if high else ""
-    ja = f"(信頼上限{high})" if high else ""
-    return Text(
-        f"keeps {shown}{en}, below {share(limit)}",
-        f"維持率{shown}{ja}で{share(limit)}に未達",
+    bound = Statement(f" (upper bound {high})", f"(信頼上限{high})") if high else NOTHING
+    return Statement(
+        f"keeps {shown}{bound.en}, below {share(limit)}",
+        f"維持率{shown}{bound.ja}で{share(limit)}に未達",
     )
 
 
@@ -91,30 +80,38 @@ def _apart(value: float, limit: float) -> str:
     return next((text for text in longer if float(text[:-1]) < 100 * limit), shown)
 
 
-def over_memory(needed: float, limit: float, otherwise: float | None) -> Text:
+def over_memory(needed: float, limit: float, otherwise: float | None) -> Statement:
     """Why its memory rules a configuration out; ``otherwise`` is a reading that would fit."""
-    en, ja = "", ""
+    but = NOTHING
     if otherwise is not None:
-        en = f"; as practised it needs {size(otherwise)}, but its quality was not measured that way"
-        ja = f"。慣用の設定なら{size(otherwise)}ですが、その条件での品質は未測定です"
+        but = Statement(
+            f"; as practised it needs {size(otherwise)}, but its quality was not measured that way",
+            f"。慣用の設定なら{size(otherwise)}ですが、その条件での品質は未測定です",
+        )
     used, most = size(needed), size(limit)
     if used == most:  # rounding hides by how much
         used, most = f"{needed:,.0f} bytes", f"{limit:,.0f} bytes"
-    return Text(f"needs {used}, over the limit of {most}{en}", f"{used}必要(上限{most}){ja}")
-
-
-def ran_out(at_least: float | None, limit: float | None) -> Text:
-    """What running out of memory says: it needs more than that."""
-    if at_least is None:
-        return Text("ran out of memory on this machine", "このマシンではメモリ不足")
-    en, ja = ("", "") if limit is None else (f", limit {size(limit)}", f"、上限{size(limit)}")
-    return Text(
-        f"ran out of memory (needs more than {size(at_least)}{en})",
-        f"メモリ不足({size(at_least)}を超えて必要{ja})",
+    return Statement(
+        f"needs {used}, over the limit of {most}{but.en}", f"{used}必要(上限{most}){but.ja}"
     )
 
 
-def over_time(seconds: float, limit: float) -> Text:
+def ran_out(at_least: float | None, limit: float | None) -> Statement:
+    """What running out of memory says: it needs more than that."""
+    if at_least is None:
+        return Statement("ran out of memory on this machine", "このマシンではメモリ不足")
+    cap = NOTHING
+    if limit is not None:
+        cap = Statement(f", limit {size(limit)}", f"、上限{size(limit)}")
+    return Statement(
+        f"ran out of memory (needs more than {size(at_least)}{cap.en})",
+        f"メモリ不足({size(at_least)}を超えて必要{cap.ja})",
+    )
+
+
+def over_time(seconds: float, limit: float) -> Statement:
     """Why training time rules a configuration out."""
     used, most = duration(seconds), duration(limit)
-    return Text(f"takes {used.en}, over the limit of {most.en}", f"{used.ja}必要(上限{most.ja})")
+    return Statement(
+        f"takes {used.en}, over the limit of {most.en}", f"{used.ja}必要(上限{most.ja})"
+    )

@@ -241,7 +241,8 @@ def _columns(keys: tuple[str, ...], say: Wording, memory: str = "") -> tuple[str
 
 def _name_and_failures(arm: ArmSummary, say: Wording) -> Cell:
     """The arm's name, and in short what went wrong; the whole message is further down."""
-    short = (formats.shorten(text, _FAILURE_LENGTH) for text in arm.failures)
+    told = arm.failures_ja if say.language == "ja" and arm.failures_ja else arm.failures
+    short = (formats.shorten(text, _FAILURE_LENGTH) for text in told)
     return (*line(arm_name(arm, say)), *(Line(text, quiet=True) for text in short))
 
 

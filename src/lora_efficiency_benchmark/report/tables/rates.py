@@ -32,7 +32,10 @@ def rates_note(analysis: Analysis, say: Wording) -> str:
         return ""
     base = next((c.base_loss for c in curves if c.base_loss is not None), None)
     before = "" if base is None else say("rates.base", loss=f"{base:.3f}")
-    others = ", ".join(formats.clean(line) for line in curves[0].elsewhere)
+    lines, mark = curves[0].elsewhere, ", "
+    if say.language == "ja" and curves[0].elsewhere_ja:
+        lines, mark = curves[0].elsewhere_ja, "、"
+    others = mark.join(formats.clean(line) for line in lines)
     where = say("rates.elsewhere", environments=others) if others else ""
     return say("rates.note", steps=curves[0].steps) + before + where
 
