@@ -11,7 +11,7 @@ from lora_efficiency_benchmark.models import bf16_matmul
 
 PREAMBLE = """
 import torch
-from lora_efficiency_benchmark import bf16_matmul
+from lora_efficiency_benchmark.models import bf16_matmul
 bf16_matmul.install()
 bf16_matmul.install()  # twice is once
 torch.manual_seed(0)

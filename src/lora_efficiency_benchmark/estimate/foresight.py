@@ -199,12 +199,11 @@ def untraceable(error: Exception) -> dict[str, str]:
 
 def _reason(error: Exception, cell: Cell) -> dict[str, str]:
     """The same; an option by the name it has in a configuration."""
-    return {
-        key: _OPTION.sub(lambda option, key=key: _setting(option, cell, _LONGEST[key]), line)[
-            :_MOST
-        ]
-        for key, line in untraceable(error).items()
-    }
+    named = {}
+    for key, line in untraceable(error).items():
+        setting = functools.partial(_setting, cell=cell, longest=_LONGEST[key])
+        named[key] = _OPTION.sub(setting, line)[:_MOST]
+    return named
 
 
 def _setting(option: re.Match[str], cell: Cell, longest: str) -> str:
