@@ -444,7 +444,7 @@ def test_a_rank_that_is_killed_is_the_cause_of_its_neighbours_failure(stand_in: 
         "late = {'kind': 'error', 'message': 'connection closed'}\n"
         "send(0, event='record', record={'status': 'failed', 'error': late})\n"
         "time.sleep(0.5)\n"
-        "print('exitcode  : -15 (pid: 1)', 'exitcode  : -9 (pid: 2)', sep='\\n')\n"
+        "print('exitcode : -15 (pid: 1)', 'exitcode : 1 (pid: 2)', 'exitcode : -9 (pid: 3)')\n"
         "sys.exit(1)\n"
     )
     found = answer_of(stand_in(code), [])

@@ -194,13 +194,13 @@ class RankGroup:
             )
         self._reader.join(_GRACE_SECONDS)
         lines = list(self._last_lines)
-        codes = [int(c) for line in lines for c in _EXIT_CODE.findall(line)]
         stopped = -signal.SIGTERM  # how the launcher ends the others
+        codes = [int(c) for line in lines for c in _EXIT_CODE.findall(line)]
+        codes = [c for c in codes if c not in (0, stopped)]
         said = [line for line in lines if _SAID.search(line)] or lines
         why = f" ({said[-1][:200]})" if said else ""
-        return death(
-            next((c for c in codes if c not in (0, stopped)), code), self._killed_before, why
-        )
+        killed = [c for c in codes if c < 0]  # its neighbours fail with 1 for want of an answer
+        return death([*killed, *codes, code][0], self._killed_before, why)
 
     def _read_log(self) -> None:
         assert self._launcher.stdout is not None
