@@ -132,11 +132,7 @@ class Store:
             )
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         path = self.path.resolve()  # "." has no name of its own
-        target = path.with_name(f"{path.name}.{stamp}")
-        count = 1
-        while target.exists():
-            count += 1
-            target = path.with_name(f"{path.name}.{stamp}-{count}")
+        target = _free_name(path, stamp)
         try:
             with self.lock():
                 self._outlines = None
@@ -325,10 +321,7 @@ def _locked(folder: Path) -> int | None:
 
 def _set_aside(path: Path, mark: str) -> Path:
     """Rename to ``<name>.<mark>``, with a number where there is one already."""
-    target, count = path.with_name(f"{path.name}.{mark}"), 1
-    while target.exists():
-        count += 1
-        target = path.with_name(f"{path.name}.{mark}-{count}")
+    target = _free_name(path, mark)
     try:
         return path.rename(target)
     except OSError as error:
@@ -336,6 +329,15 @@ def _set_aside(path: Path, mark: str) -> Path:
             f"{path}: cannot be moved aside ({error.strerror})",
             f"{path}: 名前を変えて退避できません ({error.strerror})",
         ) from None
+
+
+def _free_name(path: Path, mark: str) -> Path:
+    """``<name>.<mark>`` beside ``path``, with a number where there is one already."""
+    target, count = path.with_name(f"{path.name}.{mark}"), 1
+    while target.exists():
+        count += 1
+        target = path.with_name(f"{path.name}.{mark}-{count}")
+    return target
 
 
 def _read_json(path: Path) -> Any:

@@ -40,7 +40,7 @@ def answer(decision: Decision, data_size: int | None) -> Statement:
 
 
 def best_lora(best: BestSetting, data: Statement, data_size: int | None) -> Statement:
-    """The best LoRA setting on this data, limits aside."""
+    """The best LoRA setting on this data, whatever the limits; what misses them is said."""
     at = words.texts_at(data_size)
     place = Statement(f"on {data.en}{at.en}", f"{data.ja}{at.ja}で")
     if best.best is None:
